@@ -1,0 +1,30 @@
+/** `berth leases list`: who holds which address on this node. */
+import { type AttachmentRecord, openStore } from '../ipam/index.ts'
+
+const columns = ['ADDRESS', 'NETWORK', 'CONTAINER', 'INTERFACE', 'POD', 'SINCE'] as const
+
+function rowsOf(record: AttachmentRecord): string[][] {
+  const pod = record.pod?.name === undefined ? '-' : `${record.pod.namespace ?? ''}/${record.pod.name}`
+  const rest = [record.network, record.containerId, record.ifName, pod, record.claimedAt]
+  // An attachment without addresses (layer 2) is listed too: it is there, and DEL will need its record.
+  return record.leases.length === 0 ? [['-', ...rest]] : record.leases.map(({ address }) => [address, ...rest])
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = columns.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
+  return `${[line(columns), ...rows.map(line)].join('\n')}\n`
+}
+
+/** The leases as a table, or as JSON with the whole records. Damaged entries are named below the table. */
+export function leases(dataDir: string, json: boolean): string {
+  const { records, damaged } = openStore(dataDir).list()
+  if (json) return `${JSON.stringify({ attachments: records, damaged }, undefined, 2)}\n`
+  const rows = records.flatMap(rowsOf).sort((a, b) => (a.join() < b.join() ? -1 : 1))
+  const warnings = damaged.map((name) => `damaged: ${dataDir}/leases/${name}\n`)
+  return (rows.length === 0 ? 'no leases\n' : table(rows)) + warnings.join('')
+}

@@ -1,0 +1,141 @@
+/**
+ * Claiming and releasing: lock -> read -> decide -> write -> unlock. The same attachment gets the same answer again.
+ */
+import { formatCidr, formatIp, sameIp } from '../shared/address.ts'
+import { CniError } from '../shared/cni/errors.ts'
+import type { AttachmentKey } from '../shared/cni/request.ts'
+import { netnsAlive, sameNetns } from '../shared/host/netns.ts'
+import { answers, decide, type Grant, type Held, type RequestedAddress } from './decide.ts'
+import type { Plan } from './plan.ts'
+import { type AttachmentRecord, describeKey, leaseIp, recordFormat, recordKey } from './record.ts'
+import type { Store } from './store.ts'
+
+/** What is claimed, and what the record shall say about who claims it. */
+export interface Claim {
+  readonly key: AttachmentKey
+  readonly plan: Plan
+  readonly requested: readonly RequestedAddress[]
+  readonly link?: AttachmentRecord['link']
+  readonly netns?: AttachmentRecord['netns']
+  readonly pod?: AttachmentRecord['pod']
+  readonly bootId: string
+  readonly now: Date
+}
+
+/** An answered claim; `fresh` when this call made it, so that a failing caller may release it again. */
+export interface Claimed {
+  readonly record: AttachmentRecord
+  readonly fresh: boolean
+}
+
+/** Addresses lost to a caller who ignores the lock before we give up; each round finds the next free one. */
+const lostRacesMax = 16
+
+function newRecord(claim: Claim, grants: readonly Grant[]): AttachmentRecord {
+  return {
+    format: recordFormat,
+    ...claim.key,
+    space: claim.plan.space,
+    leases: grants.map(({ address, gateway, range }) => ({
+      address: formatCidr(address),
+      ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
+      range,
+    })),
+    ...(claim.link === undefined ? {} : { link: claim.link }),
+    ...(claim.netns === undefined ? {} : { netns: claim.netns }),
+    ...(claim.pod === undefined ? {} : { pod: claim.pod }),
+    bootId: claim.bootId,
+    claimedAt: claim.now.toISOString(),
+  }
+}
+
+/** Whether the namespace that a record was made for may still be in use. */
+function isAlive({ bootId, netns }: AttachmentRecord, currentBootId: string): boolean {
+  return bootId === currentBootId && netns !== undefined && netnsAlive(netns.path, netns)
+}
+
+const inSameNetns = (record: AttachmentRecord, claim: Claim): boolean =>
+  record.bootId === claim.bootId &&
+  (record.netns === undefined || claim.netns === undefined || sameNetns(record.netns, claim.netns))
+
+/**
+ * What an earlier call of the same attachment left: its record when that is the answer to this call too, otherwise the
+ * addresses to take up again after a crash or a reboot. Throws ERR_CONFLICT when it is in use and does not fit.
+ */
+function takeUp(store: Store, claim: Claim): AttachmentRecord | RequestedAddress[] {
+  const earlier = store.find(claim.key)
+  if (earlier === undefined) return []
+  const ips = earlier.leases.map(leaseIp)
+  const whole = store.complete(earlier)
+  const fits = whole && earlier.space === claim.plan.space && answers(claim.plan, claim.requested, ips)
+  const sameLink = (earlier.link === undefined) === (claim.link === undefined)
+  if (fits && sameLink && inSameNetns(earlier, claim)) return earlier
+  if (isAlive(earlier, claim.bootId)) {
+    const held = earlier.leases.map(({ address }) => address).join(', ') || 'no address'
+    const details = `it holds ${held} in "${earlier.netns?.path}"`
+    const message = `Cannot claim for ${describeKey(claim.key)}: it is attached already and asks for something else now`
+    throw new CniError('ERR_CONFLICT', message, { details })
+  }
+  store.remove(claim.key)
+  return fits ? ips.map((ip) => ({ ip, prefix: undefined })) : []
+}
+
+/**
+ * Claims what the plan gives to the attachment. Throws ERR_EXHAUSTED, ERR_TAKEN, ERR_CONFIG (see decide), ERR_CONFLICT,
+ * ERR_DAMAGED, ERR_TRY_AGAIN and ERR_IO; then nothing is held that was not held before.
+ */
+export function claimAddresses(store: Store, claim: Claim): Claimed {
+  return store.locked(() => {
+    const earlier = takeUp(store, claim)
+    if (!Array.isArray(earlier)) return { record: earlier, fresh: false }
+    const requested = earlier.length > 0 && claim.plan.ranges.length > 0 ? earlier : claim.requested
+    const lost: AttachmentRecord['leases'] = []
+    while (lost.length <= lostRacesMax) {
+      const grants = decide(claim.plan, requested, heldBy(store, claim.plan.space, lost))
+      const record = newRecord(claim, grants)
+      const taken = store.put(record)
+      if (taken === undefined) return { record, fresh: true }
+      lost.push(...record.leases.filter((lease) => sameIp(leaseIp(lease), taken)))
+    }
+    throw new CniError('ERR_TRY_AGAIN', `Cannot claim for ${describeKey(claim.key)}: others were faster ${lost.length} times`)
+  })
+}
+
+function heldBy(store: Store, space: string, lost: AttachmentRecord['leases']): Held {
+  return {
+    has: (ip) => lost.some((lease) => sameIp(leaseIp(lease), ip)) || store.isHeld(space, ip),
+    holder: (ip) => {
+      const record = store.holder(space, ip)
+      return record === undefined ? 'somebody else' : describeKey(recordKey(record))
+    },
+  }
+}
+
+/** Releases all that the attachment holds; false when that is nothing. */
+export function releaseAddresses(store: Store, key: AttachmentKey): boolean {
+  return store.exists() && store.locked(() => store.remove(key))
+}
+
+/**
+ * Releases the attachments of a network that the runtime no longer knows, except those whose namespace is alive: some
+ * runtimes pass an empty list for networks that are not the default one. Returns what was released and what was kept.
+ */
+export function collectGarbage(
+  store: Store,
+  network: string,
+  isValid: (key: AttachmentKey) => boolean,
+  bootId: string,
+): { released: AttachmentKey[]; kept: AttachmentKey[] } {
+  const released: AttachmentKey[] = []
+  const kept: AttachmentKey[] = []
+  if (!store.exists()) return { released, kept }
+  store.locked(() => {
+    for (const record of store.list().records) {
+      const key = recordKey(record)
+      if (record.network !== network || isValid(key)) continue
+      if (isAlive(record, bootId)) kept.push(key)
+      else if (store.remove(key)) released.push(key)
+    }
+  })
+  return { released, kept }
+}

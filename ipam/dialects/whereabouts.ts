@@ -1,0 +1,148 @@
+/**
+ * The whereabouts dialect: the `ipam` object that users of that plugin have in their NADs, into a Plan.
+ *
+ * Stricter than the peer where it is sloppy: a bound or an exclusion that does not parse, lies outside its range or is
+ * inverted is an error that names it. Keys that only its cluster storage needs are accepted and unused.
+ */
+import * as z from 'zod/mini'
+import { type Cidr, cidrNetwork, cidrSpan, formatCidr, formatIp, type Ip, parseCidr, parseIp, type Span, spanContains } from '../../shared/address.ts'
+import { CniError } from '../../shared/cni/errors.ts'
+import { keyed, readKeys } from '../../shared/cni/keys.ts'
+import { dnsSchema } from '../../shared/cni/netconf.ts'
+import { routesSchema } from '../../shared/cni/result.ts'
+import { type FixedAddress, mergeSpans, type Plan, type Range, usableSpan } from '../plan.ts'
+
+const text = z._default(z.string(), '')
+
+const rangeShape = {
+  range: text,
+  range_start: text,
+  range_end: text,
+  exclude: z._default(z.array(z.string()), []),
+}
+
+export const whereaboutsShape = {
+  type: text,
+  ...rangeShape,
+  ipRanges: z._default(z.array(keyed(rangeShape)), []),
+  gateway: text,
+  addresses: z._default(z.array(keyed({ address: z.string(), gateway: text })), []),
+  routes: z._default(routesSchema, []),
+  dns: z._default(dnsSchema, {}),
+  network_name: z._default(
+    z.string().check(z.regex(/^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,99})?$/, { error: 'must be letters, digits, "_", "." or "-"' })),
+    '',
+  ),
+}
+const schema = keyed(whereaboutsShape)
+type RangeConfig = z.output<ReturnType<typeof keyed<typeof rangeShape>>>
+
+/** Keys of the peer that mean nothing here: there is no cluster lock, no reconciler and no log file to set up. */
+export const whereaboutsUnusedKeys = [
+  'configuration_path',
+  'datastore',
+  'enable_overlapping_ranges',
+  'etcd_ca_cert_file',
+  'etcd_cert_file',
+  'etcd_host',
+  'etcd_key_file',
+  'etcd_password',
+  'etcd_username',
+  'kubernetes',
+  'leader_lease_duration',
+  'leader_renew_deadline',
+  'leader_retry_period',
+  'log_file',
+  'log_level',
+  'node_slice_size',
+  'overlapping_ranges',
+  'reconciler_cron_expression',
+  'sleep_for_race',
+] as const
+
+const refuse = (key: string, value: string, why: string): never => {
+  throw new CniError('ERR_CONFIG', `Cannot read "ipam.${key}": ${JSON.stringify(value)}: ${why}`)
+}
+
+const readIp = (key: string, value: string): Ip => parseIp(value) ?? refuse(key, value, 'is not an IP address')
+
+/** The subnet and the bounds that its own notation gives: `10.0.0.0/24`, or `10.0.0.5-10.0.0.9/24`. */
+function readRange(key: string, value: string): { network: Cidr; start?: Ip; end?: Ip } {
+  const dash = value.indexOf('-')
+  const cidr = parseCidr(value.slice(dash + 1)) ?? refuse(key, value, 'is not a range: write "address/prefix" or "first-last/prefix"')
+  const network = cidrNetwork(cidr)
+  return dash < 0 ? { network } : { network, start: readIp(key, value.slice(0, dash)), end: cidr.ip }
+}
+
+/** An excluded address, or the whole of an excluded prefix. */
+function readExclude(key: string, value: string, network: Cidr): Span {
+  const ip = parseIp(value)
+  const cidr = ip === undefined ? parseCidr(value) : undefined
+  const span =
+    ip === undefined
+      ? cidrSpan(cidr ?? refuse(key, value, 'is neither an address nor a prefix'))
+      : { family: ip.family, first: ip.value, last: ip.value }
+  const whole = cidrSpan(network)
+  if (span.family !== whole.family || span.last < whole.first || span.first > whole.last) {
+    refuse(key, value, `lies outside the range ${formatCidr(network)}`)
+  }
+  return span
+}
+
+function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined): Range {
+  const at = (key: string): string => where + key
+  const notation = readRange(at('range'), config.range)
+  const { network } = notation
+  const whole = cidrSpan(network)
+  const usable = usableSpan(network)
+  const bound = (key: 'range_start' | 'range_end', fromNotation: Ip | undefined): bigint | undefined => {
+    const ip = config[key] === '' ? fromNotation : readIp(at(key), config[key])
+    if (ip === undefined) return undefined
+    if (!spanContains(whole, ip)) refuse(at(key), formatIp(ip), `lies outside the range ${formatCidr(network)}`)
+    return ip.value
+  }
+  const start = bound('range_start', notation.start) ?? usable.first
+  const end = bound('range_end', notation.end) ?? usable.last
+  if (start > end) {
+    const ends = [start, end].map((value) => formatIp({ family: whole.family, value }))
+    refuse(at('range_end'), ends[1] ?? '', `comes before range_start "${ends[0]}"`)
+  }
+  // A bound on the network or broadcast address means "from the first" and "to the last".
+  const first = start < usable.first ? usable.first : start
+  const last = end > usable.last ? usable.last : end
+  return {
+    text: config.range,
+    network,
+    span: { family: whole.family, first, last },
+    excluded: mergeSpans(config.exclude.map((value, index) => readExclude(at(`exclude.${index}`), value, network))),
+    gateway: gateway?.family === whole.family ? gateway : undefined,
+  }
+}
+
+function buildFixed(address: string, gateway: string, index: number): FixedAddress {
+  const cidr = parseCidr(address) ?? refuse(`addresses.${index}.address`, address, 'is not "address/prefix"')
+  return { address: cidr, gateway: gateway === '' ? undefined : readIp(`addresses.${index}.gateway`, gateway) }
+}
+
+/** Reads the `ipam` object. Throws ERR_CONFIG that names the key, the value and what is wrong with it. */
+export function whereaboutsPlan(ipam: unknown): Plan {
+  const config = readKeys(schema, ipam, 'ipam')
+  const gateway = config.gateway === '' ? undefined : readIp('gateway', config.gateway)
+  // The single range of old configs comes first, then the list.
+  const ranges = config.ipRanges.map((range, index) => buildRange(range, `ipRanges.${index}.`, gateway))
+  if (config.range !== '') ranges.unshift(buildRange(config, '', gateway))
+  for (const key of ['range_start', 'range_end'] as const) {
+    if (config.range === '' && config[key] !== '') refuse(key, config[key], 'has no "range" to lie in')
+  }
+  config.routes.forEach(({ dst, gw }, index) => {
+    if (parseCidr(dst) === undefined) refuse(`routes.${index}.dst`, dst, 'is not "address/prefix"')
+    if (gw !== undefined && gw !== '') readIp(`routes.${index}.gw`, gw)
+  })
+  return {
+    space: config.network_name || 'default',
+    ranges,
+    fixed: config.addresses.map((fixed, index) => buildFixed(fixed.address, fixed.gateway, index)),
+    routes: config.routes,
+    dns: config.dns,
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Where an attachment's addresses come from: our own IPAM in the same process, a foreign IPAM plugin, or nowhere
+ * (layer 2 only). Whichever it is, the attachment is recorded before the kernel is changed: DEL goes by that record.
+ */
+import {
+  type AttachmentRecord,
+  checkLeases,
+  claim,
+  collect,
+  emptyPlan,
+  ipamResult,
+  ipamType,
+  planOf,
+  releaseAddresses,
+} from '../ipam/index.ts'
+import { CniError } from '../shared/cni/errors.ts'
+import type { Request } from '../shared/cni/request.ts'
+import { parseResult, type Result } from '../shared/cni/result.ts'
+import type { Netns } from '../shared/host/netns.ts'
+import { log } from '../shared/log.ts'
+import type { Undo } from '../shared/undo.ts'
+import type { Deps } from './deps.ts'
+
+type RecordedLink = NonNullable<AttachmentRecord['link']>
+
+export interface Addressed {
+  /** The IPAM's answer; without addresses on layer 2. */
+  readonly result: Result
+  /** The link to make: the one recorded when the same attachment was claimed before. */
+  readonly link: RecordedLink
+}
+
+const foreignType = ({ config }: Request): string | undefined => {
+  const type = config.ipam?.type
+  return type === undefined || type === '' || type === ipamType ? undefined : type
+}
+
+async function callForeign(request: Request, deps: Deps, type: string, verb: Request['verb']): Promise<string> {
+  // Loaded only here: running child processes costs a start-up more than a whole claim.
+  const { delegate } = await import('../shared/host/delegate.ts')
+  const { pluginPath: folders, stdin } = request
+  return await delegate({ type, verb, folders, environment: deps.environment, stdin })
+}
+
+async function addForeign(request: Request, deps: Deps, type: string, undo: Undo): Promise<Result> {
+  // Pushed first: a plugin that failed half way is told to clean up as well (SPEC section 4).
+  undo.push(`ADD of IPAM "${type}"`, async () => {
+    await callForeign(request, deps, type, 'DEL')
+  })
+  const answer = await callForeign(request, deps, type, 'ADD')
+  let raw: unknown
+  try {
+    raw = JSON.parse(answer)
+  } catch (error) {
+    throw new CniError('ERR_DELEGATE', `Cannot read the result of IPAM "${type}": not JSON`, { cause: error })
+  }
+  const result = parseResult(raw, request.version, `result of IPAM "${type}"`)
+  if (result.ips.length === 0) throw new CniError('ERR_DELEGATE', `IPAM plugin "${type}" returned missing IP config`)
+  return result
+}
+
+/** Claims the attachment's addresses and records `link`; what is new of it is taken back by `undo`. */
+export async function acquire(request: Request, deps: Deps, netns: Netns, link: RecordedLink, undo: Undo): Promise<Addressed> {
+  const foreign = foreignType(request)
+  const plan = request.config.ipam?.type === ipamType ? planOf(request) : emptyPlan
+  const { record, fresh } = claim(deps.store, request, plan, netns, link)
+  if (fresh) {
+    undo.push('claim', () => {
+      releaseAddresses(deps.store, request.key)
+    })
+  }
+  const result = foreign === undefined ? ipamResult(record, plan) : await addForeign(request, deps, foreign, undo)
+  return { result, link: record.link ?? link }
+}
+
+/** Gives everything back; the link is gone by now. A foreign IPAM that fails leaves the record for a retry. */
+export async function release(request: Request, deps: Deps): Promise<void> {
+  const foreign = foreignType(request)
+  if (foreign !== undefined) await callForeign(request, deps, foreign, 'DEL')
+  releaseAddresses(deps.store, request.key)
+}
+
+/** The IPAM's part of CHECK. */
+export async function checkAddresses(request: Request, deps: Deps, previous: Result): Promise<void> {
+  const foreign = foreignType(request)
+  if (foreign !== undefined) await callForeign(request, deps, foreign, 'CHECK')
+  else if (request.config.ipam?.type === ipamType) checkLeases(deps.store, request, previous)
+}
+
+/** The IPAM's part of GC; attachments without addresses are recorded too, so our own part always runs. */
+export async function collectAddresses(request: Request, deps: Deps): Promise<void> {
+  const foreign = foreignType(request)
+  if (foreign !== undefined) await callForeign(request, deps, foreign, 'GC')
+  for (const warning of collect(deps.store, request)) log('warn', warning)
+}
+
+/** The IPAM's part of STATUS. */
+export async function checkAddressing(request: Request, deps: Deps): Promise<void> {
+  const foreign = foreignType(request)
+  if (foreign !== undefined) await callForeign(request, deps, foreign, 'STATUS')
+  if (request.config.ipam?.type === ipamType) planOf(request)
+  try {
+    deps.store.checkWritable()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
+  }
+}

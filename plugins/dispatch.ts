@@ -1,0 +1,71 @@
+/** One CNI call, whichever door it came in by: environment and config in, exit code and the one JSON out. */
+import { type CniError, renderError, toCniError } from '../shared/cni/errors.ts'
+import { type Environment, parseRequest, type Request } from '../shared/cni/request.ts'
+import { renderResult } from '../shared/cni/result.ts'
+import { newestVersion, supportedVersions } from '../shared/cni/versions.ts'
+import { log } from '../shared/log.ts'
+import type { Deps, Plugin } from './deps.ts'
+import { ipamPlugin } from './ipam/plugin.ts'
+import { macvlanPlugin } from './macvlan/plugin.ts'
+
+/** The CNI `type`s this program answers to. */
+const plugins: Readonly<Record<string, Plugin>> = { 'berth-macvlan': macvlanPlugin, 'berth-ipam': ipamPlugin }
+
+export const isPluginName = (name: string): boolean => Object.hasOwn(plugins, name)
+export const pluginNames = Object.keys(plugins)
+
+export interface Call {
+  /** The name the program was called by. */
+  readonly name: string
+  readonly environment: Environment
+  readonly readStdin: () => string
+}
+
+export interface Reply {
+  readonly exitCode: 0 | 1
+  readonly stdout: string
+}
+
+/** What a VERSION call is answered with (SPEC section 5). */
+const versionReply = (): Reply => ({
+  exitCode: 0,
+  stdout: `${JSON.stringify({ cniVersion: newestVersion, supportedVersions })}\n`,
+})
+
+async function run(plugin: Plugin, request: Request, deps: Deps): Promise<string> {
+  for (const warning of plugin.keyWarnings(request)) log('warn', warning)
+  switch (request.verb) {
+    case 'ADD':
+      return renderResult(await plugin.add(request, deps), request.version)
+    case 'DEL':
+      await plugin.del(request, deps)
+      return ''
+    case 'CHECK':
+      await plugin.check(request, deps)
+      return ''
+    case 'GC':
+      await plugin.gc(request, deps)
+      return ''
+    case 'STATUS':
+      await plugin.status(request, deps)
+      return ''
+  }
+}
+
+/** Answers a call. Never throws: whatever goes wrong becomes the specification's error JSON and exit code 1. */
+export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
+  let cniVersion: string | undefined
+  try {
+    if (call.environment.CNI_COMMAND === 'VERSION') return versionReply()
+    const request = parseRequest(call.environment, call.readStdin, (version) => {
+      cniVersion = version
+    })
+    const plugin = plugins[call.name]
+    if (plugin === undefined) throw new Error(`no plugin is called "${call.name}"`)
+    return { exitCode: 0, stdout: await run(plugin, request, deps) }
+  } catch (thrown) {
+    const error: CniError = toCniError(thrown)
+    if (error.errorName === 'ERR_INTERNAL') log('error', error.stack ?? error.message)
+    return { exitCode: 1, stdout: renderError(error, cniVersion) }
+  }
+}

@@ -1,0 +1,41 @@
+/** berth-ipam as a plugin of its own, under a main plugin that is not ours. */
+import { checkLeases, claim, collect, ipamKeyWarnings, ipamResult, planOf, releaseAddresses } from '../../ipam/index.ts'
+import { CniError } from '../../shared/cni/errors.ts'
+import { parseResult } from '../../shared/cni/result.ts'
+import { openNetns } from '../../shared/host/netns.ts'
+import { log } from '../../shared/log.ts'
+import type { Plugin } from '../deps.ts'
+
+export const ipamPlugin: Plugin = {
+  async add(request, { store }) {
+    const plan = planOf(request)
+    using netns = openNetns(request.netnsPath, request.netnsOverride)
+    return ipamResult(claim(store, request, plan, netns).record, plan)
+  },
+
+  async del(request, { store }) {
+    // The record says what is held: a config that changed or broke since the ADD is no reason to keep an address.
+    releaseAddresses(store, request.key)
+  },
+
+  async check(request, { store }) {
+    if (request.config.prevResult === undefined) throw new CniError('ERR_CONFIG', 'required prevResult missing')
+    checkLeases(store, request, parseResult(request.config.prevResult, request.version))
+  },
+
+  async gc(request, { store }) {
+    for (const warning of collect(store, request)) log('warn', warning)
+  },
+
+  async status(request, { store }) {
+    planOf(request)
+    try {
+      store.checkWritable()
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
+    }
+  },
+
+  keyWarnings: ({ raw }) => ipamKeyWarnings(raw.ipam),
+}

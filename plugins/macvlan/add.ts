@@ -1,0 +1,85 @@
+/** ADD: claim -> create -> configure -> result. Every step that changes something pushes its undo. */
+import { CniError } from '../../shared/cni/errors.ts'
+import type { Request } from '../../shared/cni/request.ts'
+import { type Result, versionCarriesNoAddress } from '../../shared/cni/result.ts'
+import { SystemError } from '../../shared/host/libc.ts'
+import { createMacvlan, deleteLink, type Link, type MacvlanSpec } from '../../shared/host/links.ts'
+import { NetlinkSocket } from '../../shared/host/netlink.ts'
+import { insideNetns, openNetns } from '../../shared/host/netns.ts'
+import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
+import { timed } from '../../shared/log.ts'
+import { Undo } from '../../shared/undo.ts'
+import { acquire } from '../addresses.ts'
+import { configureLink } from '../configure.ts'
+import type { Deps } from '../deps.ts'
+import { type MacvlanConfig, macvlanConfig } from './config.ts'
+import { findMaster } from './master.ts'
+
+/** Refuses what the kernel would take silently, or refuse in words that do not name the value. */
+function checkAgainstMaster(config: MacvlanConfig, master: Link): void {
+  if (config.mtuBytes !== undefined && config.mtuBytes > master.mtuBytes) {
+    const why = `must be 0 to ${master.mtuBytes}, the MTU of master "${master.name}"`
+    throw new CniError('ERR_CONFIG', `Cannot use mtu ${config.mtuBytes}: ${why}`)
+  }
+  if (config.mode === 'passthru' && config.mac !== undefined) {
+    throw new CniError('ERR_CONFIG', `Cannot use mac "${config.mac}": in mode "passthru" the link has its master's`)
+  }
+}
+
+function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
+  try {
+    createMacvlan(socket, spec)
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error
+    if (error.code === 'EEXIST') {
+      const message = `Cannot create "${spec.name}": the namespace has an interface of that name`
+      throw new CniError('ERR_CONFLICT', message, { cause: error })
+    }
+    const taken = error.code === 'EADDRINUSE' ? `: mac "${spec.mac}" is in use on this master` : ''
+    const message = `Cannot create "${spec.name}" on master "${master.name}"${taken}: ${error.message}`
+    throw new CniError('ERR_KERNEL', message, { cause: error })
+  }
+}
+
+export async function add(request: Request, deps: Deps): Promise<Result> {
+  const config = macvlanConfig(request)
+  if (config.ipamType === undefined && !versionCarriesNoAddress(request.version)) {
+    throw new CniError('ERR_CONFIG', `Cannot attach without ipam: cniVersion "${request.version}" has no result without an address`)
+  }
+  using netns = openNetns(request.netnsPath, request.netnsOverride)
+  using host = new NetlinkSocket()
+  using pod = insideNetns(netns, () => new NetlinkSocket())
+  const home = config.masterInContainer ? pod : host
+  const master = findMaster(home, config)
+  checkAgainstMaster(config, master)
+  const inherited = config.mode === 'passthru' ? master.mac : undefined
+  const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
+
+  return await Undo.guard(async (undo) => {
+    const { result, link } = await timed('claim', () => acquire(request, deps, netns, chosen, undo))
+    const mac = inherited ?? config.mac ?? link.mac
+    const spec: MacvlanSpec = {
+      name: request.key.ifName,
+      index: link.index,
+      parentIndex: master.index,
+      mode: config.mode,
+      mac,
+      mtuBytes: config.mtuBytes,
+      broadcastQueueLength: config.broadcastQueueLength,
+      netns: config.masterInContainer ? undefined : netns,
+    }
+    await timed('create', () => create(home, spec, master))
+    undo.push('create', () => {
+      deleteLink(pod, spec.index)
+    })
+    await timed('configure', () => configureLink(pod, netns, spec, result))
+
+    const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
+    return {
+      interfaces: [attached],
+      ips: result.ips.map((ip) => ({ ...ip, interface: 0 })),
+      routes: result.routes,
+      dns: Object.keys(result.dns).length > 0 ? result.dns : (request.config.dns ?? {}),
+    }
+  })
+}

@@ -1,0 +1,63 @@
+/** The keys of berth-macvlan, their defaults, and what a call makes of them. */
+import * as z from 'zod/mini'
+import { CniError } from '../../shared/cni/errors.ts'
+import { keyed, nearMisses, readKeys } from '../../shared/cni/keys.ts'
+import { netConfKeys } from '../../shared/cni/netconf.ts'
+import type { Request } from '../../shared/cni/request.ts'
+import type { MacvlanMode } from '../../shared/host/links.ts'
+
+const macText = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/
+
+export const macvlanShape = {
+  master: z._default(z.string(), ''),
+  mode: z._default(z.enum(['', 'bridge', 'private', 'vepa', 'passthru']), 'bridge'),
+  mtu: z._default(z.int().check(z.gte(0, { error: 'must be 0 or more' })), 0),
+  mac: z._default(z.string(), ''),
+  linkInContainer: z._default(z.boolean(), false),
+  bcqueuelen: z._default(z.int().check(z.gte(0), z.lte(0xffffffff)), 0),
+}
+const schema = keyed(macvlanShape)
+
+export interface MacvlanConfig {
+  /** The parent link; undefined: that of the default route. */
+  readonly master: string | undefined
+  readonly mode: MacvlanMode
+  /** Undefined: as large as the master's. */
+  readonly mtuBytes: number | undefined
+  /** Lower case, colons; undefined: a random one. */
+  readonly mac: string | undefined
+  readonly masterInContainer: boolean
+  readonly broadcastQueueLength: number | undefined
+  /** The `ipam.type`; undefined: no addresses, layer 2 only. */
+  readonly ipamType: string | undefined
+}
+
+/** The MAC asked for, from the most specific place: runtimeConfig, CNI_ARGS, args.cni, the config's own key. */
+function wantedMac({ config, args }: Request, own: string): string | undefined {
+  const mac = [config.runtimeConfig?.mac, args.MAC, config.args?.cni?.mac, own].find((text) => text !== undefined && text !== '')
+  if (mac === undefined) return undefined
+  const refuse = (why: string): never => {
+    throw new CniError('ERR_CONFIG', `Cannot use mac ${JSON.stringify(mac)}: ${why}`)
+  }
+  if (!macText.test(mac)) refuse('write six bytes as "02:00:00:00:00:01"')
+  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) refuse('it is a multicast address')
+  if (/^[0:]+$/.test(mac)) refuse('it is all zeros')
+  return mac.toLowerCase()
+}
+
+/** Reads the config. Throws ERR_CONFIG that names the key and the value. */
+export function macvlanConfig(request: Request): MacvlanConfig {
+  const keys = readKeys(schema, request.raw, '')
+  return {
+    master: keys.master || undefined,
+    mode: keys.mode === '' ? 'bridge' : keys.mode,
+    mtuBytes: keys.mtu || undefined,
+    mac: wantedMac(request, keys.mac),
+    masterInContainer: keys.linkInContainer,
+    broadcastQueueLength: keys.bcqueuelen || undefined,
+    ipamType: request.config.ipam?.type || undefined,
+  }
+}
+
+export const macvlanKeyWarnings = ({ raw }: Request): string[] =>
+  nearMisses(raw, [...Object.keys(macvlanShape), ...netConfKeys], '')

@@ -1,0 +1,69 @@
+/**
+ * DEL: the interface first, its addresses last. What is absent is done; what fails stays recorded, so that a retry goes
+ * on where this one stopped.
+ */
+import type { AttachmentRecord } from '../../ipam/index.ts'
+import { CniError } from '../../shared/cni/errors.ts'
+import type { Request } from '../../shared/cni/request.ts'
+import { parseResult } from '../../shared/cni/result.ts'
+import { SystemError } from '../../shared/host/libc.ts'
+import { deleteLink, findLink, type Link } from '../../shared/host/links.ts'
+import { NetlinkSocket } from '../../shared/host/netlink.ts'
+import { insideNetns, type Netns, openNetnsForRemoval, sameNetns } from '../../shared/host/netns.ts'
+import { log, timed } from '../../shared/log.ts'
+import { release } from '../addresses.ts'
+import type { Deps } from '../deps.ts'
+
+/** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
+function findRecord(request: Request, { store }: Deps): AttachmentRecord | undefined {
+  try {
+    return store.find(request.key)
+  } catch (error) {
+    if (!(error instanceof CniError) || error.errorName !== 'ERR_DAMAGED') throw error
+    log('warn', error.message)
+    return undefined
+  }
+}
+
+/** The MAC that prevResult gives for the interface; a prevResult that cannot be read names none. */
+function previousMac({ config, version, key }: Request): string | undefined {
+  if (config.prevResult === undefined) return undefined
+  try {
+    return parseResult(config.prevResult, version).interfaces.find(({ name }) => name === key.ifName)?.mac
+  } catch (error) {
+    log('warn', `prevResult is ignored: ${error instanceof Error ? error.message : String(error)}`)
+    return undefined
+  }
+}
+
+/**
+ * The attachment's link: the one of the recorded index, whatever it is called by now. Without a record, the macvlan
+ * that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
+ */
+function findOwn(socket: NetlinkSocket, netns: Netns, request: Request, record: AttachmentRecord | undefined): Link | undefined {
+  if (record !== undefined) {
+    const here = record.netns !== undefined && sameNetns(record.netns, netns.identity)
+    const link = here && record.link !== undefined ? findLink(socket, { index: record.link.index }) : undefined
+    return link?.kind === 'macvlan' ? link : undefined
+  }
+  const mac = previousMac(request)
+  const link = mac === undefined ? undefined : findLink(socket, { name: request.key.ifName })
+  return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link : undefined
+}
+
+function removeLink(netns: Netns, request: Request, record: AttachmentRecord | undefined): void {
+  using socket = insideNetns(netns, () => new NetlinkSocket())
+  try {
+    const link = findOwn(socket, netns, request, record)
+    if (link !== undefined) deleteLink(socket, link.index)
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error
+    throw new CniError('ERR_KERNEL', `Cannot remove "${request.key.ifName}": ${error.message}`, { cause: error })
+  }
+}
+
+export async function del(request: Request, deps: Deps): Promise<void> {
+  using netns = openNetnsForRemoval(request.netnsPath, request.netnsOverride)
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, findRecord(request, deps)))
+  await timed('release', () => release(request, deps))
+}

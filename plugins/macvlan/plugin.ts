@@ -1,0 +1,38 @@
+/** berth-macvlan: its verbs. */
+import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
+import { CniError } from '../../shared/cni/errors.ts'
+import { NetlinkSocket } from '../../shared/host/netlink.ts'
+import { checkAddressing, collectAddresses } from '../addresses.ts'
+import type { Plugin } from '../deps.ts'
+import { add } from './add.ts'
+import { check } from './check.ts'
+import { macvlanConfig, macvlanKeyWarnings } from './config.ts'
+import { del } from './del.ts'
+import { findMaster } from './master.ts'
+
+export const macvlanPlugin: Plugin = {
+  add,
+  del,
+  check,
+  gc: collectAddresses,
+
+  async status(request, deps) {
+    const config = macvlanConfig(request)
+    // A master in the container cannot be looked for before there is one.
+    if (!config.masterInContainer) {
+      using host = new NetlinkSocket()
+      try {
+        findMaster(host, config)
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error)
+        throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
+      }
+    }
+    await checkAddressing(request, deps)
+  },
+
+  keyWarnings: (request) => [
+    ...macvlanKeyWarnings(request),
+    ...(request.config.ipam?.type === ipamType ? ipamKeyWarnings(request.raw.ipam) : []),
+  ],
+}

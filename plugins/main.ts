@@ -1,0 +1,40 @@
+/** The one-shot door: one CNI call in a process of its own. */
+import { readFileSync, writeSync } from 'node:fs'
+import { openStore } from '../ipam/index.ts'
+import { CniError } from '../shared/cni/errors.ts'
+import { supportedVersions } from '../shared/cni/versions.ts'
+import { setLogLevel } from '../shared/log.ts'
+import { dispatch } from './dispatch.ts'
+
+/** Where attachments and leases are kept unless BERTH_DATA_DIR says otherwise. */
+export const defaultDataDir = '/var/lib/cni/berth'
+
+function readStdin(): string {
+  try {
+    return readFileSync(0, 'utf8')
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CniError('ERR_IO', `error reading from stdin: ${why}`, { cause: error })
+  }
+}
+
+/** writeSync may write less than it was given when the reader is slow. */
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text)
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
+}
+
+/** Answers the call of the plugin `name` and returns the exit code. */
+export async function main(name: string, version: string): Promise<number> {
+  const environment = process.env
+  setLogLevel(environment.BERTH_LOG)
+  if ((environment.CNI_COMMAND ?? '') === '') {
+    const about = `CNI ${name} plugin ${version}\nCNI protocol versions supported: ${supportedVersions.join(', ')}\n`
+    writeAll(2, about)
+    return 0
+  }
+  const store = openStore(environment.BERTH_DATA_DIR || defaultDataDir)
+  const reply = await dispatch({ name, environment, readStdin }, { store, environment })
+  writeAll(1, reply.stdout)
+  return reply.exitCode
+}

@@ -1,0 +1,58 @@
+/**
+ * The one table of errors. Codes 1-99 are the specification's (SPEC section 5, "Error"), 100 and up are ours.
+ * `retryable`: the same call may succeed later without anybody changing anything.
+ */
+import { impliedVersion, newestVersion } from './versions.ts'
+
+export const errorTable = {
+  ERR_VERSION: { code: 1, retryable: false, when: 'the config speaks a CNI version, or asks for a verb of one, that does not fit' },
+  ERR_ENVIRONMENT: { code: 4, retryable: false, when: 'a CNI_* variable is missing or hostile, or names no network namespace' },
+  ERR_IO: { code: 5, retryable: true, when: 'standard input or the lease directory cannot be read or written' },
+  ERR_DECODE: { code: 6, retryable: false, when: 'the config is not JSON' },
+  ERR_CONFIG: { code: 7, retryable: false, when: 'the config is JSON but asks for something impossible' },
+  ERR_TRY_AGAIN: { code: 11, retryable: true, when: 'another call holds the lock longer than the deadline' },
+  ERR_UNAVAILABLE: { code: 50, retryable: true, when: 'STATUS: an ADD would fail now' },
+  ERR_EXHAUSTED: { code: 100, retryable: true, when: 'a range has no free address' },
+  ERR_TAKEN: { code: 101, retryable: true, when: 'a requested address is held by another attachment' },
+  ERR_KERNEL: { code: 102, retryable: true, when: 'the kernel refused a change; the message carries its words' },
+  ERR_CONFLICT: { code: 103, retryable: false, when: 'the attachment or its interface exists already' },
+  ERR_DAMAGED: { code: 104, retryable: false, when: 'a lease file does not hold what it must' },
+  ERR_CHECK: { code: 105, retryable: false, when: 'CHECK found a difference; the message names it' },
+  ERR_DELEGATE: { code: 106, retryable: true, when: 'a foreign IPAM plugin failed without saying why in JSON' },
+  ERR_INTERNAL: { code: 999, retryable: false, when: 'a defect in this program' },
+} as const satisfies Record<string, { code: number; retryable: boolean; when: string }>
+
+export type ErrorName = keyof typeof errorTable
+
+/** An error that a CNI runtime gets to see. `message` says what could not be done, with the value, and why. */
+export class CniError extends Error {
+  readonly errorName: ErrorName
+  /** The CNI error code; a delegate's own code passes through unchanged. */
+  readonly code: number
+  readonly details: string
+
+  constructor(errorName: ErrorName, message: string, more: { details?: string; code?: number; cause?: unknown } = {}) {
+    super(message, more.cause === undefined ? {} : { cause: more.cause })
+    this.errorName = errorName
+    this.code = more.code ?? errorTable[errorName].code
+    this.details = more.details ?? ''
+  }
+}
+
+/** Anything thrown, as an error the runtime can read; what is not ours is a defect and keeps its message. */
+export function toCniError(error: unknown): CniError {
+  if (error instanceof CniError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new CniError('ERR_INTERNAL', message, { cause: error })
+}
+
+/** The error as the specification's JSON; `details` only when there are any. */
+export function renderError(error: CniError, cniVersion: string | undefined): string {
+  const version = cniVersion === undefined ? newestVersion : cniVersion || impliedVersion
+  return JSON.stringify({
+    cniVersion: version,
+    code: error.code,
+    msg: error.message,
+    ...(error.details === '' ? {} : { details: error.details }),
+  })
+}

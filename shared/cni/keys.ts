@@ -1,0 +1,87 @@
+/**
+ * How config objects are read: keys match case-insensitively as in the reference library (`RuntimeConfig`), an exact
+ * match wins, null is absence, unknown keys are left to others, and a near miss of a known key is worth a warning.
+ */
+import * as z from 'zod/mini'
+import { CniError } from './errors.ts'
+
+const isObject = (raw: unknown): raw is Record<string, unknown> =>
+  typeof raw === 'object' && raw !== null && !Array.isArray(raw)
+
+/** The values of an object under the names the schema knows; what it does not know is dropped. */
+function foldKeys(raw: unknown, known: readonly string[]): unknown {
+  if (!isObject(raw)) return raw
+  const folded: Record<string, unknown> = {}
+  for (const key of known) {
+    const lower = key.toLowerCase()
+    const spelled = Object.hasOwn(raw, key) ? key : Object.keys(raw).find((other) => other.toLowerCase() === lower)
+    if (spelled !== undefined && raw[spelled] !== null) folded[key] = raw[spelled]
+  }
+  return folded
+}
+
+/** An object schema whose keys are matched as this module says. */
+export function keyed<Shape extends z.core.$ZodShape>(shape: Shape) {
+  return z.pipe(
+    z.transform((raw: unknown) => foldKeys(raw, Object.keys(shape))),
+    z.object(shape, { error: 'must be an object' }),
+  )
+}
+
+const spell = (value: unknown): string => JSON.stringify(value)?.slice(0, 200) ?? 'nothing'
+
+const valueAt = (raw: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((value, key) => {
+    if (Array.isArray(value)) return value[Number(key)]
+    if (!isObject(value)) return undefined
+    const lower = String(key).toLowerCase()
+    return value[Object.keys(value).find((other) => other.toLowerCase() === lower) ?? '']
+  }, raw)
+
+/** Reads `raw` by `schema`; throws ERR_CONFIG that names the key (below `where`), the value and what it must be. */
+export function readKeys<Schema extends z.ZodMiniType>(schema: Schema, raw: unknown, where: string): z.output<Schema> {
+  const read = z.safeParse(schema, raw)
+  if (read.success) return read.data
+  const issue = read.error.issues[0]
+  const path = issue?.path ?? []
+  const name = [where, ...path.map(String)].filter((part) => part !== '').join('.')
+  const value = spell(valueAt(raw, path))
+  throw new CniError('ERR_CONFIG', `Cannot read "${name || 'the config'}": ${value}: ${issue?.message ?? 'is invalid'}`)
+}
+
+/** Words of a zod/mini schema's complaint, where the schema gives none of its own. */
+z.config({
+  customError: (issue) => {
+    if (issue.code === 'invalid_type') return `must be ${issue.expected === 'int' ? 'a whole number' : issue.expected}`
+    if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
+    return undefined
+  },
+})
+
+/** Edit distance of at most 2, swaps of neighbours counted as two; enough for a slip of the finger. */
+function isSlip(typed: string, known: string): boolean {
+  if (Math.abs(typed.length - known.length) > 2) return false
+  let row = Array.from({ length: known.length + 1 }, (_, column) => column)
+  for (let line = 1; line <= typed.length; line++) {
+    const next = [line]
+    for (let column = 1; column <= known.length; column++) {
+      const same = typed[line - 1] === known[column - 1]
+      const replaced = (row[column - 1] ?? 0) + (same ? 0 : 1)
+      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return (row[known.length] ?? 3) <= 2
+}
+
+/** One warning for each key of `raw` that is not known but nearly so; short keys are never near anything. */
+export function nearMisses(raw: unknown, known: readonly string[], where: string): string[] {
+  if (!isObject(raw)) return []
+  const lowered = new Set(known.map((key) => key.toLowerCase()))
+  return Object.keys(raw).flatMap((key) => {
+    const typed = key.toLowerCase()
+    if (lowered.has(typed)) return []
+    const meant = known.find((candidate) => candidate.length > 3 && isSlip(typed, candidate.toLowerCase()))
+    return meant === undefined ? [] : [`unknown key "${where}${key}" is ignored; did you mean "${meant}"?`]
+  })
+}

@@ -1,0 +1,92 @@
+/**
+ * Durable files: what is here survives kill -9 and power loss, and the order of the calls says why.
+ * Plain fs.writeFile and fs.rename stand nowhere else (test/house).
+ */
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+
+const directoryMode = 0o700
+const fileMode = 0o600
+
+/** True for a Node error that carries this system error name, `ENOENT` say. */
+export function isErrno(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
+}
+
+/** Makes a directory and its parents, 0700, and makes the new names durable; existing ones are left as they are. */
+export function makeDirectory(path: string): void {
+  const firstMade = mkdirSync(path, { recursive: true, mode: directoryMode })
+  if (firstMade === undefined) return
+  for (let made = path; made.length >= firstMade.length; made = made.slice(0, made.lastIndexOf('/'))) {
+    syncDirectory(made.slice(0, made.lastIndexOf('/')) || '/')
+  }
+}
+
+/** Makes the names in a directory durable. A file's fsync says nothing about its name (fsync(2)). */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * Writes a new file whose content is on disk when this returns; the name is not yet (syncDirectory).
+ * A file left under that name by a killed process is replaced, never appended to and never followed.
+ */
+export function writeDurable(path: string, content: string): void {
+  rmSync(path, { force: true })
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, fileMode)
+  try {
+    const bytes = Buffer.from(content)
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
+    fdatasyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Gives a file one more name, only if nobody has that name: false when it is taken. */
+export function linkExclusive(existing: string, name: string): boolean {
+  try {
+    linkSync(existing, name)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false
+    throw error
+  }
+}
+
+/** Removes a name; false when it was not there. */
+export function removeName(path: string): boolean {
+  try {
+    unlinkSync(path)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+/** A file's text, or undefined when there is no such file. */
+export function readIfExists(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined
+    throw error
+  }
+}

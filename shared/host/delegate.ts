@@ -1,0 +1,72 @@
+/**
+ * Calling another plugin as the specification says (SPEC section 4): found on CNI_PATH, given our environment and the
+ * whole config, its errors passed through.
+ */
+import { spawn } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { CniError } from '../cni/errors.ts'
+import type { Environment } from '../cni/request.ts'
+
+/** A plugin that answers with more is broken. */
+const answerMaxBytes = 4 * 1024 * 1024
+/** Below the shortest time-out of a runtime, so that our caller hears who was slow. */
+const delegateTimeoutMs = 50_000
+
+function findPlugin(type: string, folders: readonly string[]): string {
+  // A type with a slash would run any program of the host as root (CVE-2021-20206).
+  if (type.includes('/')) throw new CniError('ERR_CONFIG', `Cannot call plugin "${type}": the type is a path`)
+  for (const folder of folders) {
+    const path = `${folder}/${type}`
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      // Not in this folder; the error below names all of them.
+    }
+  }
+  throw new CniError('ERR_CONFIG', `failed to find plugin "${type}" in path [${folders.join(' ')}]`)
+}
+
+/** A delegate's error JSON, or its bare words when it printed none. */
+function toDelegateError(type: string, stdout: string, how: string): CniError {
+  try {
+    const { code, msg, details } = JSON.parse(stdout)
+    if (typeof code === 'number' && typeof msg === 'string') {
+      return new CniError('ERR_DELEGATE', msg, { code, details: typeof details === 'string' ? details : '' })
+    }
+  } catch {
+    // No JSON: what it printed is quoted below.
+  }
+  return new CniError('ERR_DELEGATE', `Plugin "${type}" failed: ${how}`, { details: stdout.slice(0, 500) })
+}
+
+export interface Delegation {
+  readonly type: string
+  readonly verb: string
+  readonly folders: readonly string[]
+  readonly environment: Environment
+  readonly stdin: string
+}
+
+/** Runs the plugin and returns its standard output. Throws the plugin's own error, or ERR_DELEGATE. */
+export async function delegate({ type, verb, folders, environment, stdin }: Delegation): Promise<string> {
+  const path = findPlugin(type, folders)
+  const env = { ...environment, CNI_COMMAND: verb }
+  return await new Promise((resolve, reject) => {
+    // Its standard error is ours: the runtime shows both together.
+    const child = spawn(path, { env, stdio: ['pipe', 'pipe', 'inherit'], timeout: delegateTimeoutMs, killSignal: 'SIGKILL' })
+    let stdout = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+      if (stdout.length > answerMaxBytes) child.kill('SIGKILL')
+    })
+    child.on('error', (error) => reject(new CniError('ERR_DELEGATE', `Cannot run "${path}": ${error.message}`, { cause: error })))
+    child.on('close', (code, signal) => {
+      if (code === 0) resolve(stdout)
+      else reject(toDelegateError(type, stdout, signal === null ? `exit code ${code}` : `killed by ${signal}`))
+    })
+    // A plugin that does not read its config closes the pipe; its exit code says what that meant.
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(stdin)
+  })
+}

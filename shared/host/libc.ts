@@ -1,0 +1,95 @@
+/**
+ * The few C library calls that Node does not offer, through node:ffi (docs/decisions/001-netlink-binding.md).
+ *
+ * node:ffi is experimental: a wrong signature key is silently void, so the binding proves itself once at load with a
+ * call whose answer Node knows too. Nothing else in the program imports node:ffi.
+ */
+import { dlopen, getInt32 } from 'node:ffi'
+import { getSystemErrorName } from 'node:util'
+import { CniError } from '../cni/errors.ts'
+
+/** A system call that failed: `errno` is the positive number of errno(3), `code` its name, as in Node's own errors. */
+export class SystemError extends Error {
+  readonly errno: number
+  readonly code: string
+
+  constructor(call: string, errno: number, words = '') {
+    const code = errnoName(errno)
+    super(`${call}: ${words === '' ? code : `${words} (${code})`}`)
+    this.errno = errno
+    this.code = code
+  }
+}
+
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    return `errno ${errno}`
+  }
+}
+
+// Held whole for the life of the program: a collected library handle would unmap the functions.
+const library = dlopen(null, {
+  getppid: { arguments: [], return: 'i32' },
+  setns: { arguments: ['i32', 'i32'], return: 'i32' },
+  socket: { arguments: ['i32', 'i32', 'i32'], return: 'i32' },
+  setsockopt: { arguments: ['i32', 'i32', 'i32', 'buffer', 'u32'], return: 'i32' },
+  flock: { arguments: ['i32', 'i32'], return: 'i32' },
+  __errno_location: { arguments: [], return: 'pointer' },
+})
+
+const { functions } = library
+
+if (functions.getppid() !== process.ppid) {
+  throw new CniError('ERR_INTERNAL', `node:ffi of ${process.version} does not call the C library as this program needs`)
+}
+
+function errno(): number {
+  // Read at once: the location is per thread and the next C call overwrites it.
+  return getInt32(functions.__errno_location())
+}
+
+function checked(call: string, result: number): number {
+  if (result < 0) throw new SystemError(call, errno())
+  return result
+}
+
+const CLONE_NEWNET = 0x40000000 // linux/sched.h
+
+/** Moves the calling thread into the network namespace behind `fd` (setns(2)). */
+export const setNetns = (fd: number): void => {
+  checked('setns', functions.setns(fd, CLONE_NEWNET))
+}
+
+const AF_NETLINK = 16
+const SOCK_RAW = 3
+const SOCK_CLOEXEC = 0o2000000
+const NETLINK_ROUTE = 0
+const SOL_NETLINK = 270
+/** Socket options of linux/netlink.h: short acks without the request in them, with the kernel's words instead. */
+const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11, NETLINK_GET_STRICT_CHK: 12 }
+
+/** A NETLINK_ROUTE socket of the calling thread's network namespace; it stays in it wherever the thread goes. */
+export function openNetlink(): number {
+  const fd = checked('socket(AF_NETLINK)', functions.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))
+  const on = Buffer.from([1, 0, 0, 0])
+  for (const option of Object.values(netlinkOptions)) {
+    // Kernels before 4.12 know none of them and before 4.20 not the last: they answer without words, that is all.
+    functions.setsockopt(fd, SOL_NETLINK, option, on, on.length)
+  }
+  return fd
+}
+
+const LOCK_EX = 2
+const LOCK_NB = 4
+
+/** Takes the exclusive flock(2) of an open file, which the kernel frees with it; false when another holds it. */
+export function tryFlock(fd: number): boolean {
+  if (functions.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
+  const reason = errno()
+  const EAGAIN = 11
+  const EINTR = 4
+  if (reason === EAGAIN || reason === EINTR) return false
+  throw new SystemError('flock', reason)
+}

@@ -1,0 +1,144 @@
+/** Links over rtnetlink: finding, creating a macvlan, setting up, removing (linux/if_link.h, rtnetlink(7)). */
+import { SystemError } from './libc.ts'
+import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
+import type { Netns } from './netns.ts'
+
+const RTM_NEWLINK = 16
+const RTM_DELLINK = 17
+const RTM_GETLINK = 18
+const IFF_UP = 1
+
+const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  LINK: 5,
+  LINKINFO: 18,
+  NET_NS_FD: 28,
+  EXT_MASK: 29,
+} as const
+const IFLA_INFO = { KIND: 1, DATA: 2 } as const
+const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
+/** Leaves the statistics out of an answer; nobody here reads them (linux/rtnetlink.h). */
+const RTEXT_FILTER_SKIP_STATS = 8
+
+/** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
+export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
+export type MacvlanMode = keyof typeof macvlanModes
+
+const ifinfomsgBytes = 16
+
+/** A link as the kernel describes it; `mtuBytes`, `mac` in colon notation, `parentIndex` 0 when it has none. */
+export interface Link {
+  readonly index: number
+  readonly name: string
+  readonly mac: string
+  readonly mtuBytes: number
+  readonly up: boolean
+  readonly kind: string
+  readonly parentIndex: number
+  readonly macvlanMode: MacvlanMode | undefined
+}
+
+function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
+  const bytes = Buffer.alloc(ifinfomsgBytes)
+  bytes.writeInt32LE(index, 4)
+  bytes.writeUInt32LE(flags, 8)
+  bytes.writeUInt32LE(change, 12)
+  return bytes
+}
+
+export const macBytes = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
+
+const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
+const number = (bytes: Buffer | undefined): number => (bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0))
+
+function readLink(answer: Answer): Link {
+  const attributes = readAttributes(answer.body, ifinfomsgBytes)
+  const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
+  const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
+  const kind = cString(info.get(IFLA_INFO.KIND))
+  const mode = kind === 'macvlan' ? number(data.get(IFLA_MACVLAN.MODE)) : 0
+  return {
+    index: answer.body.readInt32LE(4),
+    name: cString(attributes.get(IFLA.IFNAME)),
+    mac: [...(attributes.get(IFLA.ADDRESS) ?? [])].map((byte) => byte.toString(16).padStart(2, '0')).join(':'),
+    mtuBytes: number(attributes.get(IFLA.MTU)),
+    up: (answer.body.readUInt32LE(8) & IFF_UP) !== 0,
+    kind,
+    parentIndex: number(attributes.get(IFLA.LINK)),
+    macvlanMode: isMacvlanMode(mode),
+  }
+}
+
+function isMacvlanMode(mode: number): MacvlanMode | undefined {
+  const names: readonly MacvlanMode[] = ['private', 'vepa', 'bridge', 'passthru']
+  return names.find((name) => macvlanModes[name] === mode)
+}
+
+/** The link with this name or index, or undefined. */
+export function findLink(socket: NetlinkSocket, wanted: { name: string } | { index: number }): Link | undefined {
+  const message = new Message(RTM_GETLINK).fixed(ifinfomsg('index' in wanted ? wanted.index : 0))
+  if ('name' in wanted) message.text(IFLA.IFNAME, wanted.name)
+  message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+  try {
+    const answer = socket.request('look up link', message).find(({ type }) => type === RTM_NEWLINK)
+    return answer === undefined ? undefined : readLink(answer)
+  } catch (error) {
+    // A name too long for the kernel (ERANGE, EINVAL by version) names no link either.
+    if (error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)) return undefined
+    throw error
+  }
+}
+
+export interface MacvlanSpec {
+  readonly name: string
+  /** The index the link shall have, so that nobody needs to look it up afterwards. */
+  readonly index: number
+  readonly parentIndex: number
+  readonly mode: MacvlanMode
+  readonly mac: string
+  /** Undefined: as large as the parent's. */
+  readonly mtuBytes: number | undefined
+  /** IFLA_MACVLAN_BC_QUEUE_LEN; undefined: the kernel's default. */
+  readonly broadcastQueueLength: number | undefined
+  /** The namespace to create it in; undefined: the socket's own. */
+  readonly netns: Netns | undefined
+}
+
+/**
+ * Creates the link in its namespace, under its final name, with its MAC, in one message, and leaves it down: what
+ * must be set before it is up (sysctls) comes next. Never IFLA_LINK_NETNSID: older kernels would create and then move.
+ */
+export function createMacvlan(socket: NetlinkSocket, spec: MacvlanSpec): void {
+  const message = new Message(RTM_NEWLINK, netlinkFlags.create)
+    .fixed(ifinfomsg(spec.index))
+    .text(IFLA.IFNAME, spec.name)
+    .u32(IFLA.LINK, spec.parentIndex)
+    .attribute(IFLA.ADDRESS, macBytes(spec.mac))
+  if (spec.netns !== undefined) message.u32(IFLA.NET_NS_FD, spec.netns.fd)
+  if (spec.mtuBytes !== undefined) message.u32(IFLA.MTU, spec.mtuBytes)
+  message.nested(IFLA.LINKINFO, (info) => {
+    info.text(IFLA_INFO.KIND, 'macvlan').nested(IFLA_INFO.DATA, (data) => {
+      data.u32(IFLA_MACVLAN.MODE, macvlanModes[spec.mode])
+      if (spec.broadcastQueueLength !== undefined) data.u32(IFLA_MACVLAN.BC_QUEUE_LEN, spec.broadcastQueueLength)
+    })
+  })
+  socket.request(`create macvlan "${spec.name}"`, message)
+}
+
+export const setLinkUp = (index: number): Step => ({
+  what: 'set link up',
+  message: new Message(RTM_NEWLINK).fixed(ifinfomsg(index, IFF_UP, IFF_UP)),
+})
+
+/** Removes a link; false when there was none with that index. Waits for the kernel's RCU: 16-24 ms. */
+export function deleteLink(socket: NetlinkSocket, index: number): boolean {
+  try {
+    socket.request('remove link', new Message(RTM_DELLINK).fixed(ifinfomsg(index)))
+    return true
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'ENODEV') return false
+    throw error
+  }
+}

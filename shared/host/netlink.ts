@@ -1,0 +1,175 @@
+/**
+ * rtnetlink: building messages, and sending a batch of them in one system call (RFC 3549; linux/netlink.h).
+ *
+ * A socket belongs to the namespace it was opened in. Calls block: the kernel answers an ADD's messages within
+ * microseconds; only the removal of a link waits (for RCU), tens of milliseconds.
+ */
+import { closeSync, readSync, writeSync } from 'node:fs'
+import { openNetlink, SystemError } from './libc.ts'
+
+const NLM_F_REQUEST = 1
+const NLM_F_ACK = 4
+const NLM_F_EXCL = 0x200
+const NLM_F_DUMP = 0x300
+const NLM_F_CREATE = 0x400
+const NLMSG_ERROR = 2
+const NLMSG_DONE = 3
+/** Set in an error answer that carries attributes with the kernel's words (linux/netlink.h). */
+const NLM_F_ACK_TLVS = 0x200
+const NLMSGERR_ATTR_MSG = 1
+const headerBytes = 16
+
+/** A shorter buffer would cut an answer silently; the kernel builds dumps of at most 32 KiB. */
+const readBufferBytes = 65536
+
+export const netlinkFlags = { create: NLM_F_CREATE | NLM_F_EXCL, dump: NLM_F_DUMP }
+
+const align = (bytes: number): number => (bytes + 3) & ~3
+
+/** One request under construction. Numbers are in host byte order, which is little endian on all we build for. */
+export class Message {
+  readonly #type: number
+  readonly #flags: number
+  #bytes = Buffer.alloc(256)
+  #end = headerBytes
+
+  constructor(type: number, flags = 0) {
+    this.#type = type
+    this.#flags = flags
+  }
+
+  #reserve(bytes: number): number {
+    const start = this.#end
+    this.#end += align(bytes)
+    if (this.#end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, Buffer.alloc(this.#end)])
+    return start
+  }
+
+  /** Appends the fixed part of the request (ifinfomsg, ifaddrmsg, rtmsg). */
+  fixed(bytes: Uint8Array): this {
+    const start = this.#reserve(bytes.length)
+    this.#bytes.set(bytes, start)
+    return this
+  }
+
+  attribute(type: number, payload: Uint8Array): this {
+    const start = this.#reserve(4 + payload.length)
+    this.#bytes.writeUInt16LE(4 + payload.length, start)
+    this.#bytes.writeUInt16LE(type, start + 2)
+    this.#bytes.set(payload, start + 4)
+    return this
+  }
+
+  u32(type: number, value: number): this {
+    const payload = Buffer.alloc(4)
+    payload.writeUInt32LE(value)
+    return this.attribute(type, payload)
+  }
+
+  /** A NUL-terminated text. */
+  text(type: number, value: string): this {
+    return this.attribute(type, Buffer.from(`${value}\0`))
+  }
+
+  /** An attribute made of the attributes that `fill` appends. */
+  nested(type: number, fill: (message: Message) => void): this {
+    const start = this.#reserve(4)
+    fill(this)
+    this.#bytes.writeUInt16LE(this.#end - start, start)
+    this.#bytes.writeUInt16LE(type, start + 2)
+    return this
+  }
+
+  finish(sequence: number, acknowledge: boolean): Buffer {
+    const bytes = this.#bytes.subarray(0, this.#end)
+    bytes.writeUInt32LE(this.#end, 0)
+    bytes.writeUInt16LE(this.#type, 4)
+    bytes.writeUInt16LE(NLM_F_REQUEST | this.#flags | (acknowledge ? NLM_F_ACK : 0), 6)
+    bytes.writeUInt32LE(sequence, 8)
+    return bytes
+  }
+}
+
+/** An answer of the kernel; `body` starts after the netlink header. */
+export interface Answer {
+  readonly type: number
+  readonly flags: number
+  readonly sequence: number
+  readonly body: Buffer
+}
+
+/** The attributes of an answer, from `offset` of its body. */
+export function readAttributes(body: Buffer, offset: number): Map<number, Buffer> {
+  const attributes = new Map<number, Buffer>()
+  for (let at = offset; at + 4 <= body.length; ) {
+    const length = body.readUInt16LE(at)
+    if (length < 4 || at + length > body.length) break
+    // The two highest bits are flags (nested, byte order), not part of the type.
+    attributes.set(body.readUInt16LE(at + 2) & 0x3fff, body.subarray(at + 4, at + length))
+    at += align(length)
+  }
+  return attributes
+}
+
+function* splitAnswers(received: Buffer): Generator<Answer> {
+  for (let at = 0; at + headerBytes <= received.length; ) {
+    const length = received.readUInt32LE(at)
+    if (length < headerBytes || at + length > received.length) return
+    const body = received.subarray(at + headerBytes, at + length)
+    yield { type: received.readUInt16LE(at + 4), flags: received.readUInt16LE(at + 6), sequence: received.readUInt32LE(at + 8), body }
+    at += align(length)
+  }
+}
+
+function toSystemError(what: string, answer: Answer): SystemError | undefined {
+  const errno = -answer.body.readInt32LE(0)
+  if (errno === 0) return undefined
+  // With NETLINK_CAP_ACK an error answer is the number and the request's header, then the attributes.
+  const words = answer.flags & NLM_F_ACK_TLVS ? readAttributes(answer.body, 4 + headerBytes).get(NLMSGERR_ATTR_MSG) : undefined
+  return new SystemError(what, errno, words?.toString('utf8').replace(/\0.*$/s, ''))
+}
+
+/** What one step of a batch is called in an error, and its message. */
+export interface Step {
+  readonly what: string
+  readonly message: Message
+}
+
+export class NetlinkSocket implements Disposable {
+  readonly #fd: number = openNetlink()
+  readonly #buffer = Buffer.allocUnsafe(readBufferBytes)
+  #sequence = 0
+
+  /** Sends one request and returns its answers. Throws SystemError when the kernel refuses it. */
+  request(what: string, message: Message): Answer[] {
+    return this.batch([{ what, message }])
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd)
+  }
+
+  /**
+   * Sends all messages in one system call; the kernel works through them in order and goes on after an error. Throws
+   * the first error. Only the last one asks for an acknowledgement, which says that the others are done as well.
+   */
+  batch(steps: readonly Step[]): Answer[] {
+    const first = this.#sequence + 1
+    const last = this.#sequence + steps.length
+    writeSync(this.#fd, Buffer.concat(steps.map(({ message }) => message.finish(++this.#sequence, this.#sequence === last))))
+    const answers: Answer[] = []
+    let failure: SystemError | undefined
+    for (;;) {
+      const length = readSync(this.#fd, this.#buffer)
+      for (const answer of splitAnswers(this.#buffer.subarray(0, length))) {
+        if (answer.sequence < first || answer.sequence > last) continue
+        const done = answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR
+        if (answer.type === NLMSG_ERROR) failure ??= toSystemError(steps[answer.sequence - first]?.what ?? '', answer)
+        else if (!done) answers.push({ ...answer, body: Buffer.from(answer.body) })
+        if (!done || answer.sequence !== last) continue
+        if (failure !== undefined) throw failure
+        return answers
+      }
+    }
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Network namespaces: opening, telling apart, and doing something inside.
+ *
+ * setns changes the calling thread only, and a thread-pool thread started meanwhile would stay in the foreign
+ * namespace for good: what happens inside is synchronous and short. Sockets and sysctl files opened inside keep their
+ * namespace and are used from anywhere afterwards.
+ */
+import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs'
+import { CniError } from '../cni/errors.ts'
+import { isErrno } from '../disk.ts'
+import { setNetns } from './libc.ts'
+
+const ownPath = '/proc/thread-self/ns/net'
+const NSFS_MAGIC = 0x6e736673 // linux/magic.h
+
+/** Tells a namespace from every other one of this boot: device and inode of its nsfs file. */
+export interface NetnsIdentity {
+  readonly dev: number
+  readonly ino: number
+}
+
+export interface Netns extends Disposable {
+  readonly path: string
+  readonly fd: number
+  readonly identity: NetnsIdentity
+}
+
+export const sameNetns = (a: NetnsIdentity, b: NetnsIdentity): boolean => a.dev === b.dev && a.ino === b.ino
+
+/** Opens the namespace at `path`; undefined when there is none any more (no such file, or no longer a namespace). */
+function openNetnsIfAlive(path: string): Netns | undefined {
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO')) return undefined
+    throw error
+  }
+  // A bind mount that is gone leaves its plain file behind; only nsfs knows namespaces.
+  if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC) {
+    closeSync(fd)
+    return undefined
+  }
+  const { dev, ino } = fstatSync(fd)
+  return { path, fd, identity: { dev, ino }, [Symbol.dispose]: () => closeSync(fd) }
+}
+
+/** Whether the namespace once seen at `path` is still there and still the same one. */
+export function netnsAlive(path: string, identity: NetnsIdentity): boolean {
+  try {
+    return sameNetns(statSync(path), identity)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false
+    throw error
+  }
+}
+
+/**
+ * Opens the namespace that CNI_NETNS names. Throws ERR_ENVIRONMENT when it is none, or the caller's own: a plugin that
+ * worked there would change the host.
+ */
+export function openNetns(path: string, ownAllowed: boolean): Netns {
+  const netns = openNetnsIfAlive(path)
+  if (netns === undefined) {
+    throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": not a network namespace`)
+  }
+  if (!ownAllowed) refuseOwn(netns)
+  return netns
+}
+
+/** The namespace of an attachment that is being removed: undefined when it is gone. Errors as openNetns. */
+export function openNetnsForRemoval(path: string, ownAllowed: boolean): Netns | undefined {
+  const netns = path === '' ? undefined : openNetnsIfAlive(path)
+  if (netns !== undefined && !ownAllowed) refuseOwn(netns)
+  return netns
+}
+
+function refuseOwn(netns: Netns): void {
+  if (!sameNetns(netns.identity, statSync(ownPath))) return
+  netns[Symbol.dispose]()
+  // Code 8 and words of the reference library, which says so only after the harm is done.
+  throw new CniError('ERR_ENVIRONMENT', "plugin's netns and netns from CNI_NETNS should not be the same", {
+    code: 8,
+    details: `CNI_NETNS is "${netns.path}"`,
+  })
+}
+
+/** Runs `work` with the calling thread inside the namespace. Never await in it. */
+export function insideNetns<T>(netns: Netns, work: () => T): T {
+  const home = openSync(ownPath, constants.O_RDONLY)
+  try {
+    enter(netns)
+    try {
+      return work()
+    } finally {
+      goHome(home)
+    }
+  } finally {
+    closeSync(home)
+  }
+}
+
+function enter(netns: Netns): void {
+  try {
+    setNetns(netns.fd)
+  } catch (error) {
+    // EINVAL: a namespace, but of another kind (setns(2)).
+    throw new CniError('ERR_ENVIRONMENT', `Cannot enter CNI_NETNS "${netns.path}": not a network namespace`, { cause: error })
+  }
+}
+
+function goHome(home: number): void {
+  try {
+    setNetns(home)
+  } catch {
+    // Going on in the pod's namespace would do the next host change there. There is nothing better than to die.
+    process.abort()
+  }
+}

@@ -1,0 +1,100 @@
+/** Routes over rtnetlink (linux/rtnetlink.h). */
+import { type Cidr, cidrNetwork, type Family, type Ip, ipBytes, ipFromBytes } from '../address.ts'
+import { Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
+
+const RTM_NEWROUTE = 24
+const RTM_GETROUTE = 26
+const AF_INET = 2
+const AF_INET6 = 10
+const RT_TABLE_UNSPEC = 0
+const RT_TABLE_MAIN = 254
+const RTPROT_BOOT = 3
+const RT_SCOPE_UNIVERSE = 0
+const RT_SCOPE_LINK = 253
+const RTN_UNICAST = 1
+const RTNH_F_ONLINK = 4
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, METRICS: 8, TABLE: 15 } as const
+const RTAX = { MTU: 2, ADVMSS: 8 } as const
+const rtmsgBytes = 12
+
+/** A route through one link; `mtuBytes` and `advmssBytes` are metrics, `scope` the kernel's number. */
+export interface KernelRoute {
+  readonly destination: Cidr
+  readonly gateway: Ip | undefined
+  /** The gateway is not in a subnet of the link: believe that it is there all the same. */
+  readonly onlink?: boolean
+  readonly mtuBytes?: number | undefined
+  readonly advmssBytes?: number | undefined
+  readonly priority?: number | undefined
+  readonly table?: number | undefined
+  readonly scope?: number | undefined
+}
+
+function rtmsg(family: Family): Buffer {
+  const fixed = Buffer.alloc(rtmsgBytes)
+  fixed[0] = family === 4 ? AF_INET : AF_INET6
+  return fixed
+}
+
+export function addRoute(linkIndex: number, route: KernelRoute): Step {
+  const destination = cidrNetwork(route.destination)
+  const fixed = rtmsg(destination.ip.family)
+  fixed[1] = destination.prefix
+  // A table above 255 does not fit the byte; RTA_TABLE carries every one.
+  fixed[4] = route.table === undefined ? RT_TABLE_MAIN : RT_TABLE_UNSPEC
+  fixed[5] = RTPROT_BOOT
+  fixed[6] = route.scope ?? (route.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
+  fixed[7] = RTN_UNICAST
+  if (route.onlink === true) fixed.writeUInt32LE(RTNH_F_ONLINK, 8)
+  const message = new Message(RTM_NEWROUTE, netlinkFlags.create).fixed(fixed).u32(RTA.OIF, linkIndex)
+  if (destination.prefix > 0) message.attribute(RTA.DST, ipBytes(destination.ip))
+  if (route.gateway !== undefined) message.attribute(RTA.GATEWAY, ipBytes(route.gateway))
+  if (route.priority !== undefined) message.u32(RTA.PRIORITY, route.priority)
+  if (route.table !== undefined) message.u32(RTA.TABLE, route.table)
+  const { mtuBytes, advmssBytes } = route
+  if (mtuBytes !== undefined || advmssBytes !== undefined) {
+    message.nested(RTA.METRICS, (metrics) => {
+      if (mtuBytes !== undefined) metrics.u32(RTAX.MTU, mtuBytes)
+      if (advmssBytes !== undefined) metrics.u32(RTAX.ADVMSS, advmssBytes)
+    })
+  }
+  return { what: 'add route', message }
+}
+
+/** A unicast route as the kernel lists it. */
+export interface ListedRoute {
+  readonly destination: Cidr
+  readonly gateway: Ip | undefined
+  readonly linkIndex: number
+  readonly table: number
+}
+
+/** All unicast routes of a family, all tables. */
+export function listRoutes(socket: NetlinkSocket, family: Family): ListedRoute[] {
+  const unspecified: Ip = { family, value: 0n }
+  return socket
+    .request('list routes', new Message(RTM_GETROUTE, netlinkFlags.dump).fixed(rtmsg(family)))
+    .filter(({ type, body }) => type === RTM_NEWROUTE && body[7] === RTN_UNICAST)
+    .map(({ body }) => {
+      const attributes = readAttributes(body, rtmsgBytes)
+      const destination = attributes.get(RTA.DST)
+      const gateway = attributes.get(RTA.GATEWAY)
+      return {
+        destination: { ip: destination === undefined ? unspecified : ipFromBytes(destination), prefix: body[1] ?? 0 },
+        gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
+        linkIndex: attributes.get(RTA.OIF)?.readUInt32LE(0) ?? 0,
+        table: attributes.get(RTA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
+      }
+    })
+}
+
+/** The link of the first default route of the main table, IPv4 before IPv6; undefined when there is none. */
+export function defaultRouteLink(socket: NetlinkSocket): number | undefined {
+  for (const family of [4, 6] as const) {
+    const route = listRoutes(socket, family).find(
+      ({ destination, table, linkIndex }) => destination.prefix === 0 && table === RT_TABLE_MAIN && linkIndex > 0,
+    )
+    if (route !== undefined) return route.linkIndex
+  }
+  return undefined
+}

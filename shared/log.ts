@@ -1,0 +1,41 @@
+/**
+ * Log lines on standard error, never on standard output: that carries the one JSON of the CNI protocol.
+ * The door sets the level once; everybody else only writes.
+ */
+import { writeSync } from 'node:fs'
+
+const levels = ['error', 'warn', 'info', 'debug'] as const
+export type LogLevel = (typeof levels)[number]
+
+/** A longer line is cut: a hostile config must not flood the runtime's log. */
+const lineMaxChars = 2000
+
+let threshold: LogLevel = 'warn'
+
+/** Sets the most talkative level that is written; an unknown name leaves the level as it is. */
+export function setLogLevel(name: string | undefined): void {
+  const level = levels.find((candidate) => candidate === name)
+  if (level !== undefined) threshold = level
+}
+
+export const logEnabled = (level: LogLevel): boolean => levels.indexOf(level) <= levels.indexOf(threshold)
+
+export function log(level: LogLevel, message: string): void {
+  if (!logEnabled(level)) return
+  const line = message.replace(/[\u0000-\u001f\u007f]/g, ' ').slice(0, lineMaxChars)
+  try {
+    writeSync(2, `berth: ${level}: ${line}\n`)
+  } catch {
+    // A closed or full standard error must not fail a CNI call; there is no second place to complain to.
+  }
+}
+
+/** Runs one step of a call; at level debug a line says how long it took, in milliseconds. */
+export async function timed<T>(step: string, work: () => T | Promise<T>): Promise<T> {
+  const start = performance.now()
+  try {
+    return await work()
+  } finally {
+    log('debug', `step ${step}: ${(performance.now() - start).toFixed(3)} ms`)
+  }
+}
