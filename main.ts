@@ -1,8 +1,9 @@
 /**
  * The program: one executable with several names. Under a plugin's name it answers a CNI call; under any other it is the
- * administrator's `berth`. The command line's code is loaded only when it is needed.
+ * administrator's `berth`.
  */
 import { basename } from 'node:path'
+import { main as cli } from './cli/main.ts'
 import { isPluginName } from './plugins/dispatch.ts'
 import { defaultDataDir, main as plugin } from './plugins/main.ts'
 
@@ -12,7 +13,6 @@ const name = basename(process.argv0)
 
 async function start(): Promise<number> {
   if (isPluginName(name)) return await plugin(name, BERTH_VERSION)
-  const { main: cli } = await import('./cli/main.ts')
   return cli(process.argv.slice(2), process.env.BERTH_DATA_DIR || defaultDataDir, BERTH_VERSION)
 }
 

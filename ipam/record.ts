@@ -6,34 +6,37 @@ import type { AttachmentKey } from '../shared/cni/request.ts'
 
 export const recordFormat = 1
 
-const leaseSchema = z.strictObject({
-  /** CIDR text: the address and the length of its subnet. */
-  address: z.string().check(z.refine((text) => parseCidr(text) !== undefined)),
-  gateway: z.optional(z.string()),
-  range: z.string(),
-})
+/** Made when a record is first read: an ADD of a new attachment reads none, and need not pay for it. */
+function makeSchema() {
+  const text = z.string()
+  return z.strictObject({
+    format: z.literal(recordFormat),
+    network: text,
+    containerId: text,
+    ifName: text,
+    space: text,
+    leases: z.array(
+      z.strictObject({
+        /** CIDR text: the address and the length of its subnet. */
+        address: text.check(z.refine((address) => parseCidr(address) !== undefined)),
+        gateway: z.optional(text),
+        range: text,
+      }),
+    ),
+    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. */
+    link: z.optional(z.strictObject({ index: z.number(), mac: text })),
+    /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
+    netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
+    pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),
+    bootId: text,
+    /** RFC 3339, UTC. */
+    claimedAt: text,
+  })
+}
+let schema: ReturnType<typeof makeSchema> | undefined
 
-const recordSchema = z.strictObject({
-  format: z.literal(recordFormat),
-  network: z.string(),
-  containerId: z.string(),
-  ifName: z.string(),
-  space: z.string(),
-  leases: z.array(leaseSchema),
-  /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. */
-  link: z.optional(z.strictObject({ index: z.number(), mac: z.string() })),
-  /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
-  netns: z.optional(z.strictObject({ path: z.string(), dev: z.number(), ino: z.number() })),
-  pod: z.optional(
-    z.strictObject({ namespace: z.optional(z.string()), name: z.optional(z.string()), uid: z.optional(z.string()) }),
-  ),
-  bootId: z.string(),
-  /** RFC 3339, UTC. */
-  claimedAt: z.string(),
-})
-
-export type Lease = z.output<typeof leaseSchema>
-export type AttachmentRecord = z.output<typeof recordSchema>
+export type AttachmentRecord = z.output<ReturnType<typeof makeSchema>>
+export type Lease = AttachmentRecord['leases'][number]
 
 export const recordKey = ({ network, containerId, ifName }: AttachmentRecord): AttachmentKey => ({ network, containerId, ifName })
 
@@ -61,6 +64,7 @@ export function parseRecord(text: string): AttachmentRecord | undefined {
   } catch {
     return undefined
   }
-  const read = z.safeParse(recordSchema, raw)
+  schema ??= makeSchema()
+  const read = z.safeParse(schema, raw)
   return read.success ? read.data : undefined
 }

@@ -16,6 +16,7 @@ import {
 import { CniError } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { parseResult, type Result } from '../shared/cni/result.ts'
+import { delegate } from '../shared/host/delegate.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
 import type { Undo } from '../shared/undo.ts'
@@ -36,8 +37,6 @@ const foreignType = ({ config }: Request): string | undefined => {
 }
 
 async function callForeign(request: Request, deps: Deps, type: string, verb: Request['verb']): Promise<string> {
-  // Loaded only here: running child processes costs a start-up more than a whole claim.
-  const { delegate } = await import('../shared/host/delegate.ts')
   const { pluginPath: folders, stdin } = request
   return await delegate({ type, verb, folders, environment: deps.environment, stdin })
 }

@@ -5,13 +5,13 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasyncSync,
   fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
   readFileSync,
-  rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
@@ -48,14 +48,24 @@ export function syncDirectory(path: string): void {
  * A file left under that name by a killed process is replaced, never appended to and never followed.
  */
 export function writeDurable(path: string, content: string): void {
-  rmSync(path, { force: true })
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, fileMode)
+  const fd = createFile(path)
   try {
     const bytes = Buffer.from(content)
     for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
     fdatasyncSync(fd)
   } finally {
     closeSync(fd)
+  }
+}
+
+function createFile(path: string): number {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+  try {
+    return openSync(path, flags, fileMode)
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error
+    unlinkSync(path)
+    return openSync(path, flags, fileMode)
   }
 }
 
@@ -83,6 +93,8 @@ export function removeName(path: string): boolean {
 
 /** A file's text, or undefined when there is no such file. */
 export function readIfExists(path: string): string | undefined {
+  // Most look-ups find nothing, and an exception costs more than this question.
+  if (!existsSync(path)) return undefined
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {

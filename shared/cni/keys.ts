@@ -49,8 +49,9 @@ export function readKeys<Schema extends z.ZodMiniType>(schema: Schema, raw: unkn
   throw new CniError('ERR_CONFIG', `Cannot read "${name || 'the config'}": ${value}: ${issue?.message ?? 'is invalid'}`)
 }
 
-/** Words of a zod/mini schema's complaint, where the schema gives none of its own. */
+/** Words of a schema's complaint where it gives none of its own; and no code generation, which pays only when warm. */
 z.config({
+  jitless: true,
   customError: (issue) => {
     if (issue.code === 'invalid_type') return `must be ${issue.expected === 'int' ? 'a whole number' : issue.expected}`
     if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`

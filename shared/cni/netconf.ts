@@ -3,22 +3,28 @@ import * as z from 'zod/mini'
 import { keyed } from './keys.ts'
 
 const text = z.string()
+const optionalText = z.optional(text)
+const textOrNone = z._default(text, '')
+const texts = z.optional(z.array(text))
 
 export const dnsSchema = keyed({
-  nameservers: z.optional(z.array(text)),
-  domain: z.optional(text),
-  search: z.optional(z.array(text)),
-  options: z.optional(z.array(text)),
+  nameservers: texts,
+  domain: optionalText,
+  search: texts,
+  options: texts,
 })
 
+/** What a runtime asks for on behalf of a pod, in `runtimeConfig` or `args.cni`. */
+const wishesSchema = keyed({ ips: texts, mac: optionalText })
+
 export const netConfSchema = keyed({
-  cniVersion: z._default(text, ''),
-  name: z._default(text, ''),
-  type: z._default(text, ''),
+  cniVersion: textOrNone,
+  name: textOrNone,
+  type: textOrNone,
   dns: z.optional(dnsSchema),
-  ipam: z.optional(keyed({ type: z._default(text, '') })),
-  runtimeConfig: z.optional(keyed({ ips: z.optional(z.array(text)), mac: z.optional(text) })),
-  args: z.optional(keyed({ cni: z.optional(keyed({ ips: z.optional(z.array(text)), mac: z.optional(text) })) })),
+  ipam: z.optional(keyed({ type: textOrNone })),
+  runtimeConfig: z.optional(wishesSchema),
+  args: z.optional(keyed({ cni: z.optional(wishesSchema) })),
   prevResult: z.optional(z.unknown()),
   'cni.dev/valid-attachments': z.optional(z.array(keyed({ containerID: text, ifname: text }))),
 })

@@ -23,15 +23,32 @@ const routeSchema = keyed({
 })
 export const routesSchema = z.array(routeSchema)
 
-const interfaceSchema = keyed({ name: z.string(), mac: text, mtu: count, sandbox: text, socketPath: text, pciID: text })
-const ipSchema = keyed({ address: z.string(), gateway: text, interface: count })
+/** The schemas of results that come in. An ADD without a foreign IPAM reads none and need not pay for them. */
+function makeSchemas() {
+  const interfaces = z.array(keyed({ name: z.string(), mac: text, mtu: count, sandbox: text, socketPath: text, pciID: text }))
+  const ips = z.array(keyed({ address: z.string(), gateway: text, interface: count }))
+  const legacyIp = keyed({ ip: z.string(), gateway: text, routes: z._default(routesSchema, []) })
+  const dns = z._default(dnsSchema, {})
+  return {
+    version: keyed({ cniVersion: text }),
+    legacy: keyed({ ip4: z.optional(legacyIp), ip6: z.optional(legacyIp), dns }),
+    modern: keyed({
+      interfaces: z._default(interfaces, []),
+      ips: z._default(ips, []),
+      routes: z._default(routesSchema, []),
+      dns,
+    }),
+  }
+}
+let made: ReturnType<typeof makeSchemas> | undefined
 
 /** A route of a result; `dst` is CIDR text, mtu and advmss are bytes. */
 export type Route = z.output<typeof routeSchema>
 export type Dns = z.output<typeof dnsSchema>
-export type ResultInterface = z.output<typeof interfaceSchema>
+type Modern = z.output<ReturnType<typeof makeSchemas>['modern']>
+export type ResultInterface = Modern['interfaces'][number]
 /** An address of a result: CIDR text; `interface` is an index into the result's interfaces. */
-export type ResultIp = z.output<typeof ipSchema>
+export type ResultIp = Modern['ips'][number]
 
 export interface Result {
   readonly interfaces: readonly ResultInterface[]
@@ -40,31 +57,16 @@ export interface Result {
   readonly dns: Dns
 }
 
-const modernSchema = keyed({
-  cniVersion: text,
-  interfaces: z._default(z.array(interfaceSchema), []),
-  ips: z._default(z.array(ipSchema), []),
-  routes: z._default(routesSchema, []),
-  dns: z._default(dnsSchema, {}),
-})
-
-const legacyIpSchema = keyed({ ip: z.string(), gateway: text, routes: z._default(routesSchema, []) })
-const legacySchema = keyed({
-  cniVersion: text,
-  ip4: z.optional(legacyIpSchema),
-  ip6: z.optional(legacyIpSchema),
-  dns: z._default(dnsSchema, {}),
-})
-
 /** Reads a result of any version; one without cniVersion speaks that of the config it came in. */
 export function parseResult(raw: unknown, configVersion: CniVersion, where = 'prevResult'): Result {
-  const named = readKeys(keyed({ cniVersion: text }), raw, where).cniVersion
+  made ??= makeSchemas()
+  const named = readKeys(made.version, raw, where).cniVersion
   const version = parseVersion(named ?? (configVersion || impliedVersion))
   if (version === undefined) {
     throw new CniError('ERR_DECODE', `could not parse ${where}: unsupported cniVersion ${JSON.stringify(named)}`)
   }
-  if (atLeast(version, '0.3.0')) return readKeys(modernSchema, raw, where)
-  const { ip4, ip6, dns } = readKeys(legacySchema, raw, where)
+  if (atLeast(version, '0.3.0')) return readKeys(made.modern, raw, where)
+  const { ip4, ip6, dns } = readKeys(made.legacy, raw, where)
   const present = [ip4, ip6].filter((ip) => ip !== undefined)
   return {
     interfaces: [],

@@ -2,7 +2,6 @@
  * Calling another plugin as the specification says (SPEC section 4): found on CNI_PATH, given our environment and the
  * whole config, its errors passed through.
  */
-import { spawn } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { CniError } from '../cni/errors.ts'
 import type { Environment } from '../cni/request.ts'
@@ -51,6 +50,8 @@ export interface Delegation {
 /** Runs the plugin and returns its standard output. Throws the plugin's own error, or ERR_DELEGATE. */
 export async function delegate({ type, verb, folders, environment, stdin }: Delegation): Promise<string> {
   const path = findPlugin(type, folders)
+  // Loaded only when it is needed: the module costs a start-up more than a whole claim takes.
+  const { spawn } = process.getBuiltinModule('node:child_process')
   const env = { ...environment, CNI_COMMAND: verb }
   return await new Promise((resolve, reject) => {
     // Its standard error is ours: the runtime shows both together.

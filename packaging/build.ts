@@ -39,7 +39,6 @@ async function bundle(entry: string, outfile: string): Promise<void> {
     target: 'node26',
     format: 'cjs',
     minify: true,
-    keepNames: true,
     legalComments: 'none',
     define: { BERTH_VERSION: JSON.stringify(version) },
     plugins: [
