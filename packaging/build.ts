@@ -3,25 +3,25 @@
  *
  * @yao-pkg/pkg's single-executable mode, through its exported function because its command line ignores seaConfig. The
  * Node that is packed is the one that runs this script, so nothing is downloaded. It is stripped before, not after:
- * the injected program is a section that strip would drop.
+ * the injected program is a section that strip would drop. docs/decisions/004-packaging.md has what was tried.
  */
-import { execFileSync } from 'node:child_process'
-import { copyFileSync, linkSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { copyFileSync, linkSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { pluginNames } from '../plugins/dispatch.ts'
 
 const root = join(import.meta.dirname, '..')
 const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
-const program = join(out, 'berth')
 
-interface SeaOptions {
-  targets: { nodeRange: string; platform: string; arch: string; output: string }[]
-  nodePath: string
-  seaConfig: Record<string, unknown>
-}
+/**
+ * Options of V8 and Node for the packaged program and for the making of its cache; V8 refuses a cache made under others.
+ * The young generation is large enough that a call ends before its first collection, which would take 4 ms.
+ */
+const nodeOptions = ['--disable-warning=ExperimentalWarning', '--min-semi-space-size=4']
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {
@@ -29,6 +29,13 @@ const replaced = {
   'signal-exit': 'module.exports = () => () => undefined',
 }
 
+interface SeaOptions {
+  targets: { nodeRange: string; platform: string; arch: string; output: string }[]
+  nodePath: string
+  seaConfig: Record<string, unknown>
+}
+
+/** One text that is a function of `require` and `process`, as packaging/loader.cjs and packaging/warm.ts call it. */
 async function bundle(entry: string, outfile: string): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   await build({
@@ -39,6 +46,7 @@ async function bundle(entry: string, outfile: string): Promise<void> {
     target: 'node26',
     format: 'cjs',
     minify: true,
+    charset: 'ascii',
     legalComments: 'none',
     define: { BERTH_VERSION: JSON.stringify(version) },
     plugins: [
@@ -51,27 +59,39 @@ async function bundle(entry: string, outfile: string): Promise<void> {
       },
     ],
   })
+  writeFileSync(outfile, `(function (require, process) {${readFileSync(outfile, 'utf8')}\n})`)
 }
 
-/** Packs a bundled script into an executable. */
-export async function pack(entry: string, output: string): Promise<void> {
-  mkdirSync(work, { recursive: true })
-  const script = join(work, `${output.split('/').at(-1)}.cjs`)
-  await bundle(entry, script)
+/** Re-runs this script's warm-up in a fresh network namespace with a pod and a NIC in it (see warm.ts). */
+async function warmUp(program: string, cache: string): Promise<void> {
+  const pod = spawn('unshare', ['--net', 'sleep', '60'], { stdio: 'ignore' })
+  try {
+    const netns = `/proc/${pod.pid}/ns/net`
+    while (readlinkSync(netns) === readlinkSync('/proc/self/ns/net')) await pause(1)
+    const warm = [process.execPath, ...nodeOptions, join(import.meta.dirname, 'warm.ts'), program, cache, netns]
+    const commands = ['ip link add nic type veth peer name wire', 'ip link set nic up', 'ip link set wire up', 'exec "$@"']
+    execFileSync('unshare', ['--net', 'sh', '-ec', commands.join('\n'), 'warm', ...warm], { stdio: 'inherit' })
+  } finally {
+    pod.kill('SIGKILL')
+  }
+}
+
+/** Packs a CommonJS script, with assets by name, into an executable. */
+export async function pack(script: string, output: string, assets: Record<string, string> = {}): Promise<void> {
   const node = join(work, 'node')
   copyFileSync(process.execPath, node)
   execFileSync('strip', [node])
   const sea: (entry: string, options: SeaOptions) => Promise<void> = createRequire(import.meta.url)('@yao-pkg/pkg/lib-es5/sea.js').default
-  const nodeRange = `node${process.versions.node}`
   await sea(script, {
-    targets: [{ nodeRange, platform: 'linux', arch: process.arch, output }],
+    targets: [{ nodeRange: `node${process.versions.node}`, platform: 'linux', arch: process.arch, output }],
     nodePath: node,
     seaConfig: {
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
-      // node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself.
-      execArgv: ['--disable-warning=ExperimentalWarning'],
+      execArgv: nodeOptions,
+      // A NODE_OPTIONS in the runtime's environment is not for us, and V8 options in it would void the cache.
       execArgvExtension: 'none',
+      assets,
     },
   })
 }
@@ -79,7 +99,11 @@ export async function pack(entry: string, output: string): Promise<void> {
 if (import.meta.main) {
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
-  await pack(join(root, 'main.ts'), program)
-  for (const name of pluginNames) linkSync(program, join(out, name))
-  process.stdout.write(`packed Node ${process.versions.node} into ${program} (${['berth', ...pluginNames].join(', ')})\n`)
+  mkdirSync(work, { recursive: true })
+  const [program, cache] = [join(work, 'berth.js'), join(work, 'berth.cache')]
+  await bundle(join(root, 'main.ts'), program)
+  await warmUp(program, cache)
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cache })
+  for (const name of pluginNames) linkSync(join(out, 'berth'), join(out, name))
+  process.stdout.write(`packed Node ${process.versions.node} into ${out} (${['berth', ...pluginNames].join(', ')})\n`)
 }

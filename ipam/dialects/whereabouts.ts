@@ -74,6 +74,8 @@ function readRange(key: string, value: string): { network: Cidr; start?: Ip; end
   return dash < 0 ? { network } : { network, start: readIp(key, value.slice(0, dash)), end: cidr.ip }
 }
 
+const oneAddress = ({ family, value }: Ip): Span => ({ family, first: value, last: value })
+
 /** An excluded address, or the whole of an excluded prefix. */
 function readExclude(key: string, value: string, network: Cidr): Span {
   const ip = parseIp(value)
@@ -81,7 +83,7 @@ function readExclude(key: string, value: string, network: Cidr): Span {
   const span =
     ip === undefined
       ? cidrSpan(cidr ?? refuse(key, value, 'is neither an address nor a prefix'))
-      : { family: ip.family, first: ip.value, last: ip.value }
+      : oneAddress(ip)
   const whole = cidrSpan(network)
   if (span.family !== whole.family || span.last < whole.first || span.first > whole.last) {
     refuse(key, value, `lies outside the range ${formatCidr(network)}`)
@@ -89,7 +91,7 @@ function readExclude(key: string, value: string, network: Cidr): Span {
   return span
 }
 
-function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined): Range {
+function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined, routers: readonly Ip[]): Range {
   const at = (key: string): string => where + key
   const notation = readRange(at('range'), config.range)
   const { network } = notation
@@ -107,6 +109,9 @@ function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined)
     const ends = [start, end].map((value) => formatIp({ family: whole.family, value }))
     refuse(at('range_end'), ends[1] ?? '', `comes before range_start "${ends[0]}"`)
   }
+  const excluded = config.exclude.map((value, index) => readExclude(at(`exclude.${index}`), value, network))
+  // A pod with a router's address would answer for it; the kernel refuses the route through oneself besides.
+  excluded.push(...routers.filter((ip) => spanContains(whole, ip)).map(oneAddress))
   // A bound on the network or broadcast address means "from the first" and "to the last".
   const first = start < usable.first ? usable.first : start
   const last = end > usable.last ? usable.last : end
@@ -114,7 +119,7 @@ function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined)
     text: config.range,
     network,
     span: { family: whole.family, first, last },
-    excluded: mergeSpans(config.exclude.map((value, index) => readExclude(at(`exclude.${index}`), value, network))),
+    excluded: mergeSpans(excluded),
     gateway: gateway?.family === whole.family ? gateway : undefined,
   }
 }
@@ -128,16 +133,16 @@ function buildFixed(address: string, gateway: string, index: number): FixedAddre
 export function whereaboutsPlan(ipam: unknown): Plan {
   const config = readKeys(schema, ipam, 'ipam')
   const gateway = config.gateway === '' ? undefined : readIp('gateway', config.gateway)
-  // The single range of old configs comes first, then the list.
-  const ranges = config.ipRanges.map((range, index) => buildRange(range, `ipRanges.${index}.`, gateway))
-  if (config.range !== '') ranges.unshift(buildRange(config, '', gateway))
+  const routers = config.routes.flatMap(({ dst, gw }, index) => {
+    if (parseCidr(dst) === undefined) refuse(`routes.${index}.dst`, dst, 'is not "address/prefix"')
+    return gw === undefined || gw === '' ? [] : [readIp(`routes.${index}.gw`, gw)]
+  })
   for (const key of ['range_start', 'range_end'] as const) {
     if (config.range === '' && config[key] !== '') refuse(key, config[key], 'has no "range" to lie in')
   }
-  config.routes.forEach(({ dst, gw }, index) => {
-    if (parseCidr(dst) === undefined) refuse(`routes.${index}.dst`, dst, 'is not "address/prefix"')
-    if (gw !== undefined && gw !== '') readIp(`routes.${index}.gw`, gw)
-  })
+  // The single range of old configs comes first, then the list.
+  const ranges = config.ipRanges.map((range, index) => buildRange(range, `ipRanges.${index}.`, gateway, routers))
+  if (config.range !== '') ranges.unshift(buildRange(config, '', gateway, routers))
   return {
     space: config.network_name || 'default',
     ranges,

@@ -1,0 +1,48 @@
+# Everything runs on the Node that npm brings; any Node from 20 on is enough to get there.
+SHELL := /bin/sh
+ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
+# Any Node >= 26.9 may be packed: make build NODE=/path/to/node
+NODE ?= node_modules/node-linux-$(ARCH)/bin/node
+RUN := $(NODE) --disable-warning=ExperimentalWarning
+SOURCES := $(shell find main.ts plugins ipam shared cli packaging -name '*.ts' -o -name '*.cjs') package-lock.json
+
+.PHONY: help demo build check test bench docs clean
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: dist/cni/berth ## attach two pods, ping, detach, show that nothing is left (root)
+	@scripts/need.sh iproute2=ip iputils-ping=ping
+	@$(RUN) scripts/demo.ts
+
+build: dist/cni/berth ## dist/cni: the packaged program under its names (root)
+
+check: node_modules/.ready ## the quick gate: types, lint, house rules, unit tests
+	$(NODE) node_modules/.bin/tsc -p .
+	node_modules/.bin/biome check --error-on-warnings
+	$(RUN) node_modules/.bin/vitest run --project quick
+
+test: dist/cni/berth check ## everything: the gate, then the packaged program on the real kernel (root)
+	@scripts/need.sh iproute2=ip iputils-ping=ping golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni
+	$(RUN) node_modules/.bin/vitest run --project thorough
+
+bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
+	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan
+	@$(RUN) bench/main.ts
+
+docs: node_modules/.ready ## write the README's key and error tables from the source
+	@$(RUN) scripts/tables.ts --write
+
+clean: ## remove what was built and installed here
+	rm -rf dist node_modules
+
+# npm ci refuses a lockfile without the packages of other platforms, which not every registry has; npm install does not,
+# and takes the versions and checksums of the lockfile all the same. No dependency's install script is run (.npmrc).
+node_modules/.ready: package.json package-lock.json .npmrc
+	@scripts/need.sh libatomic1=/usr/lib/$(shell uname -m)-linux-gnu/libatomic.so.1 libstdc++6=/usr/lib/$(shell uname -m)-linux-gnu/libstdc++.so.6
+	npm install --no-save --loglevel=error
+	@touch $@
+
+dist/cni/berth: node_modules/.ready $(SOURCES)
+	@scripts/need.sh iproute2=ip binutils=strip
+	@$(RUN) packaging/build.ts
