@@ -2,10 +2,11 @@
  * The demonstration: a node and two pods as network namespaces, the example NAD, and the packaged program as a container
  * runtime would call it. Everything lives in namespaces and a folder of its own and is removed again, interrupted or not.
  */
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { parse } from 'yaml'
 
 const root = join(import.meta.dirname, '..')
@@ -18,27 +19,31 @@ const say = (text: string): void => {
   process.stdout.write(`\n\u001b[1m== ${text}\u001b[0m\n`)
 }
 
-function fail(what: string, { stdout, stderr }: SpawnSyncReturns<string>): never {
-  throw new Error(`${what} failed: ${stdout}${stderr}`)
+interface Failure {
+  stdout: string
+  stderr: string
 }
 
-/** Runs a command and returns what it printed. */
-function run(command: string, ...args: string[]): string {
-  const done = spawnSync(command, args, { encoding: 'utf8' })
-  if (done.status !== 0) fail(`${command} ${args.join(' ')}`, done)
-  return done.stdout
+/** Runs a command and returns what it printed. Asynchronous, so that an interrupt is heard in between. */
+async function run(command: string, args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: string } = {}): Promise<string> {
+  const { input, ...rest } = options
+  const running = promisify(execFile)(command, args, rest)
+  running.child.stdin?.end(input)
+  const { stdout } = await running.catch(({ stdout, stderr }: Failure): never => {
+    throw new Error(`${command} ${args.join(' ')} failed: ${stdout}${stderr}`)
+  })
+  return stdout
 }
+
+const ip = (...args: string[]): Promise<string> => run('ip', args)
 
 /** Runs the packaged program on the node. */
-function berth(name: string, args: readonly string[], environment: Record<string, string> = {}, input = ''): string {
-  const command = ['netns', 'exec', node, join(binaries, name), ...args]
+async function berth(name: string, args: readonly string[], environment: Record<string, string> = {}, input = ''): Promise<string> {
   const env = { PATH: process.env.PATH, BERTH_DATA_DIR: dataDir, ...environment }
-  const done = spawnSync('ip', command, { encoding: 'utf8', env, input })
-  if (done.status !== 0) fail(name, done)
-  return done.stdout
+  return await run('ip', ['netns', 'exec', node, join(binaries, name), ...args], { env, input })
 }
 
-function call(verb: string, pod: (typeof pods)[number], config: string): string {
+async function call(verb: string, pod: (typeof pods)[number], config: string): Promise<string> {
   const environment = {
     CNI_COMMAND: verb,
     CNI_CONTAINERID: pod.containerId,
@@ -46,7 +51,7 @@ function call(verb: string, pod: (typeof pods)[number], config: string): string 
     CNI_IFNAME: 'net1',
     CNI_PATH: binaries,
   }
-  return berth('berth-macvlan', [], environment, config)
+  return await berth('berth-macvlan', [], environment, config)
 }
 
 function cleanUp(): void {
@@ -54,39 +59,49 @@ function cleanUp(): void {
   rmSync(dataDir, { recursive: true, force: true })
 }
 
-function makeHost(master: string): void {
-  for (const netns of [node, ...pods.map((pod) => pod.netns)]) run('ip', 'netns', 'add', netns)
-  run('ip', '-n', node, 'link', 'add', master, 'type', 'veth', 'peer', 'name', 'switch')
-  for (const link of [master, 'switch']) run('ip', '-n', node, 'link', 'set', link, 'up')
+async function makeHost(master: string): Promise<void> {
+  for (const netns of [node, ...pods.map((pod) => pod.netns)]) await ip('netns', 'add', netns)
+  await ip('-n', node, 'link', 'add', master, 'type', 'veth', 'peer', 'name', 'switch')
+  for (const link of [master, 'switch']) await ip('-n', node, 'link', 'set', link, 'up')
 }
 
-const linksOf = (netns: string): string => run('ip', '-br', '-n', netns, 'link')
-
-function demonstrate(): void {
-  const nad: { spec: { config: string } } = parse(readFileSync(join(root, 'examples', 'internalapi.yaml'), 'utf8'))
-  const config: { type: string; master: string } = JSON.parse(nad.spec.config)
-  say(`a node with the NIC "${config.master}", two pods, and the NAD of examples/internalapi.yaml`)
-  makeHost(config.master)
-  process.stdout.write(nad.spec.config)
-  const addresses = pods.map((pod) => {
+async function attach(config: string): Promise<string[]> {
+  const addresses: string[] = []
+  for (const pod of pods) {
     say(`ADD for ${pod.containerId}`)
-    const result = call('ADD', pod, nad.spec.config)
+    const result = await call('ADD', pod, config)
     process.stdout.write(`${result}\n`)
-    return String(JSON.parse(result).ips[0].address).replace(/\/.*/, '')
-  })
-  const [first, second] = pods
-  if (first === undefined || second === undefined) throw new Error('the demonstration needs two pods')
-  say(`${first.containerId} pings ${second.containerId} at ${addresses[1]}`)
-  process.stdout.write(run('ip', 'netns', 'exec', first.netns, 'ping', '-c', '3', '-i', '0.2', '-W', '2', addresses[1] ?? ''))
-  say('berth leases list')
-  process.stdout.write(berth('berth', ['leases', 'list']))
-  say('DEL for both')
-  for (const pod of pods) call('DEL', pod, nad.spec.config)
-  process.stdout.write(berth('berth', ['leases', 'list']))
-  for (const pod of pods) process.stdout.write(`links of ${pod.containerId}: ${linksOf(pod.netns)}`)
-  const files = readdirSync(join(dataDir, 'leases'))
-  const left = [...files, ...pods.flatMap((pod) => linksOf(pod.netns).split('\n').filter((line) => line.startsWith('net1')))]
+    addresses.push(String(JSON.parse(result).ips[0].address).replace(/\/.*/, ''))
+  }
+  return addresses
+}
+
+async function detach(config: string): Promise<void> {
+  for (const pod of pods) await call('DEL', pod, config)
+  process.stdout.write(await berth('berth', ['leases', 'list']))
+  const left = readdirSync(join(dataDir, 'leases'))
+  for (const pod of pods) {
+    const links = await ip('-br', '-n', pod.netns, 'link')
+    process.stdout.write(`links of ${pod.containerId}: ${links}`)
+    left.push(...links.split('\n').filter((line) => line.startsWith('net1')))
+  }
   if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)
+}
+
+async function demonstrate(): Promise<void> {
+  const nad: { spec: { config: string } } = parse(readFileSync(join(root, 'examples', 'internalapi.yaml'), 'utf8'))
+  const { config } = nad.spec
+  const { master }: { master: string } = JSON.parse(config)
+  say(`a node with the NIC "${master}", two pods, and the NAD of examples/internalapi.yaml`)
+  await makeHost(master)
+  process.stdout.write(config)
+  const [, second = ''] = await attach(config)
+  say(`pod-a pings pod-b at ${second}`)
+  process.stdout.write(await ip('netns', 'exec', pods[0]?.netns ?? '', 'ping', '-c', '3', '-i', '0.2', '-W', '2', second))
+  say('berth leases list')
+  process.stdout.write(await berth('berth', ['leases', 'list']))
+  say('DEL for both')
+  await detach(config)
   say('nothing is left')
 }
 
@@ -97,7 +112,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 try {
-  demonstrate()
+  await demonstrate()
 } finally {
   cleanUp()
 }

@@ -1,0 +1,151 @@
+/**
+ * A node and its pods as network namespaces, and the packaged program called there as a container runtime calls it.
+ *
+ * `using host = makeHost()` at the head of a test; at its end everything is removed, and whatever the test left behind
+ * (a lease, a link in a pod or on the node) makes it fail.
+ */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export const binaries = join(import.meta.dirname, '..', '..', 'dist', 'cni')
+
+let made = 0
+
+export interface Answer {
+  readonly exitCode: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Pod {
+  readonly containerId: string
+  /** What CNI_NETNS says. */
+  readonly netns: string
+  /** Its name for `ip -n`. */
+  readonly name: string
+}
+
+export interface CallOptions {
+  readonly plugin?: string
+  readonly ifName?: string
+  readonly environment?: Record<string, string>
+}
+
+export const ip = (...args: string[]): string =>
+  execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+
+export class Host implements Disposable {
+  readonly node = `berth-${process.pid}-${++made}`
+  readonly dataDir = mkdtempSync(join(tmpdir(), 'berth-test-'))
+  /** The NIC: one end of a veth pair whose other end is the node's "switch". */
+  readonly nic = 'nic0'
+  readonly #pods: Pod[] = []
+
+  constructor() {
+    ip('netns', 'add', this.node)
+    ip('-n', this.node, 'link', 'add', this.nic, 'type', 'veth', 'peer', 'name', 'switch')
+    for (const link of [this.nic, 'switch']) ip('-n', this.node, 'link', 'set', link, 'up')
+  }
+
+  pod(containerId = `ctr-${this.#pods.length}`): Pod {
+    const name = `${this.node}-p${this.#pods.length}`
+    ip('netns', 'add', name)
+    const pod = { containerId, netns: `/run/netns/${name}`, name }
+    this.#pods.push(pod)
+    return pod
+  }
+
+  /** A config of berth-macvlan on the NIC with ten addresses to give; `more` replaces its keys. */
+  config(more: object = {}): Record<string, unknown> {
+    const ipam = { type: 'berth-ipam', range: '10.20.0.0/24', range_start: '10.20.0.10', range_end: '10.20.0.19' }
+    return { cniVersion: '1.1.0', name: 'net-a', type: 'berth-macvlan', master: this.nic, ipam, ...more }
+  }
+
+  environment(verb: string, pod: Pod, { ifName = 'net1', environment = {} }: CallOptions = {}): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env.PATH,
+      BERTH_DATA_DIR: this.dataDir,
+      CNI_COMMAND: verb,
+      CNI_CONTAINERID: pod.containerId,
+      CNI_NETNS: pod.netns,
+      CNI_IFNAME: ifName,
+      CNI_PATH: binaries,
+      ...environment,
+    }
+  }
+
+  #command(plugin = 'berth-macvlan'): string[] {
+    return ['netns', 'exec', this.node, plugin.startsWith('/') ? plugin : join(binaries, plugin)]
+  }
+
+  /** Calls the packaged plugin on the node. A text is given to it as it is. */
+  call(verb: string, pod: Pod, config: object | string, options: CallOptions = {}): Answer {
+    const input = typeof config === 'string' ? config : JSON.stringify(config)
+    const done = spawnSync('ip', this.#command(options.plugin), {
+      input,
+      encoding: 'utf8',
+      env: this.environment(verb, pod, options),
+    })
+    return { exitCode: done.status, stdout: done.stdout, stderr: done.stderr }
+  }
+
+  /** Starts a call and leaves it running; `ip netns exec` becomes the plugin, so its pid is the plugin's. */
+  start(verb: string, pod: Pod, config: object, options: CallOptions = {}): ChildProcess {
+    const child = spawn('ip', this.#command(options.plugin), {
+      env: this.environment(verb, pod, options),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(JSON.stringify(config))
+    return child
+  }
+
+  /** Calls the plugin and returns its result; throws its error. */
+  add(pod: Pod, config: object, options: CallOptions = {}): Attached {
+    const answer = this.call('ADD', pod, config, options)
+    if (answer.exitCode !== 0) throw new Error(`ADD failed: ${answer.stdout}${answer.stderr}`)
+    return JSON.parse(answer.stdout)
+  }
+
+  /** The file names in the lease directory. */
+  leaseFiles(): string[] {
+    const directory = join(this.dataDir, 'leases')
+    return existsSync(directory) ? readdirSync(directory).sort() : []
+  }
+
+  /** The names of the links in a namespace, without the loopback. */
+  linksOf(name: string): string[] {
+    const links: { ifname: string }[] = JSON.parse(ip('-json', '-n', name, 'link'))
+    return links.map(({ ifname }) => ifname).filter((ifname) => ifname !== 'lo')
+  }
+
+  /** What is there and should not be at the end of a test. */
+  leftovers(): string[] {
+    const inPods = this.#pods.flatMap(({ name }) =>
+      existsSync(`/run/netns/${name}`) ? this.linksOf(name).map((link) => `${name}: ${link}`) : [],
+    )
+    const onNode = this.linksOf(this.node).filter((link) => link !== this.nic && link !== 'switch')
+    return [...this.leaseFiles(), ...inPods, ...onNode]
+  }
+
+  [Symbol.dispose](): void {
+    const left = this.leftovers()
+    for (const { name } of this.#pods) spawnSync('ip', ['netns', 'del', name])
+    spawnSync('ip', ['netns', 'del', this.node])
+    rmSync(this.dataDir, { recursive: true, force: true })
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)
+  }
+}
+
+/** The parts of a result, of any version, that tests look at. */
+export interface Attached {
+  readonly cniVersion: string
+  readonly interfaces?: { name: string; mac: string; mtu?: number; sandbox: string }[]
+  readonly ips?: { version?: string; address: string; gateway?: string; interface?: number }[]
+  readonly ip4?: { ip: string }
+  readonly ip6?: { ip: string }
+  readonly routes?: { dst: string; gw?: string }[]
+  readonly dns?: object
+}
