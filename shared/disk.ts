@@ -15,6 +15,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 
 const directoryMode = 0o700
 const fileMode = 0o600
@@ -24,13 +25,21 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
 }
 
-/** Makes a directory and its parents, 0700, and makes the new names durable; existing ones are left as they are. */
+/**
+ * Makes a directory and its parents, 0700, and makes the new names durable; existing ones are left as they are.
+ * Not Node's recursive mkdir: where a file system refuses with ENOENT (procfs), that one tries for ever.
+ */
 export function makeDirectory(path: string): void {
-  const firstMade = mkdirSync(path, { recursive: true, mode: directoryMode })
-  if (firstMade === undefined) return
-  for (let made = path; made.length >= firstMade.length; made = made.slice(0, made.lastIndexOf('/'))) {
-    syncDirectory(made.slice(0, made.lastIndexOf('/')) || '/')
+  if (existsSync(path)) return
+  const parent = dirname(path)
+  if (parent !== path) makeDirectory(parent)
+  try {
+    mkdirSync(path, { mode: directoryMode })
+  } catch (error) {
+    // Another call made it meanwhile.
+    if (!isErrno(error, 'EEXIST')) throw error
   }
+  syncDirectory(parent)
 }
 
 /** Makes the names in a directory durable. A file's fsync says nothing about its name (fsync(2)). */

@@ -11,7 +11,7 @@ const macText = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/
 export const macvlanShape = {
   master: z._default(z.string(), ''),
   mode: z._default(z.enum(['', 'bridge', 'private', 'vepa', 'passthru']), 'bridge'),
-  mtu: z._default(z.int().check(z.gte(0, { error: 'must be 0 or more' })), 0),
+  mtu: z._default(z.int().check(z.gte(0)), 0),
   mac: z._default(z.string(), ''),
   linkInContainer: z._default(z.boolean(), false),
   bcqueuelen: z._default(z.int().check(z.gte(0), z.lte(0xffffffff)), 0),

@@ -10,7 +10,8 @@ import { dnsSchema } from './netconf.ts'
 import { atLeast, type CniVersion, impliedVersion, parseVersion } from './versions.ts'
 
 const text = z.optional(z.string())
-const count = z.optional(z.number())
+/** The kernel keeps all of these in 32 bits. */
+const count = z.optional(z.int().check(z.gte(0), z.lte(0xffffffff)))
 
 const routeSchema = keyed({
   dst: z.string(),
@@ -19,7 +20,7 @@ const routeSchema = keyed({
   advmss: count,
   priority: count,
   table: count,
-  scope: count,
+  scope: z.optional(z.int().check(z.gte(0), z.lte(255))),
 })
 export const routesSchema = z.array(routeSchema)
 

@@ -11,6 +11,9 @@ import { join } from 'node:path'
 
 export const binaries = join(import.meta.dirname, '..', '..', 'dist', 'cni')
 
+/** A call that takes longer hangs, and the test shall say so instead of waiting with it. */
+const callTimeoutMs = 30_000
+
 let made = 0
 
 export interface Answer {

@@ -102,7 +102,9 @@ describe('parseIp() and formatIp()', () => {
 describe('the generated texts', () => {
   it('hold addresses and others when damaged, so that agreement means something', () => {
     for (const texts of [mutated, assembled]) {
-      const valid = fc.sample(texts, 2000).filter((text) => readByLibrary(text) !== undefined).length
+      const valid = fc
+        .sample(texts, { numRuns: 2000, seed: 7 })
+        .filter((text) => readByLibrary(text) !== undefined).length
       expect(valid).toBeGreaterThan(20)
       expect(valid).toBeLessThan(1980)
     }

@@ -1,0 +1,5 @@
+import { FileStore } from '../../ipam/file-store.ts'
+import { temporaryDirectory } from '../shared/temporary.ts'
+import { storeContract } from './store.ts'
+
+storeContract('FileStore', () => new FileStore(`${temporaryDirectory()}/state/berth`))

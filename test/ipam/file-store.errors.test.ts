@@ -1,0 +1,96 @@
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { FileStore } from '../../ipam/file-store.ts'
+import { keyOf, recordOf } from '../contract/records.ts'
+import { failureOf } from '../shared/failures.ts'
+import { temporaryDirectory } from '../shared/temporary.ts'
+
+const record = recordOf(keyOf('ctr-1'), ['10.0.0.7/24'])
+
+/** Does it as a user whom modes bind: root may write where nobody may. */
+function asOrdinaryUser(directory: string, work: () => void): void {
+  const ordinaryId = 65_534
+  if (process.geteuid?.() !== 0) {
+    work()
+    return
+  }
+  chownSync(directory, ordinaryId, ordinaryId)
+  process.seteuid?.(ordinaryId)
+  try {
+    work()
+  } finally {
+    process.seteuid?.(0)
+  }
+}
+
+describe('FileStore', () => {
+  it('fails with code 5 and names the directory when a file is in its way', () => {
+    const dataDir = temporaryDirectory()
+    writeFileSync(`${dataDir}/file`, '')
+    const store = new FileStore(`${dataDir}/file`)
+    for (const call of [() => store.locked(() => 'never'), () => store.checkWritable()]) {
+      const failure = failureOf(call)
+      expect([failure.errorName, failure.code]).toEqual(['ERR_IO', 5])
+      expect(failure.message).toContain(`"${dataDir}/file/leases"`)
+      expect(failure.cause).toMatchObject({ code: expect.stringMatching(/^E[A-Z]+$/) })
+    }
+    expect(store.exists()).toBe(false)
+  })
+
+  it('fails with code 5 when it cannot list its directory', () => {
+    const dataDir = temporaryDirectory()
+    writeFileSync(`${dataDir}/leases`, '')
+    const failure = failureOf(() => new FileStore(dataDir).list())
+    expect([failure.errorName, failure.message]).toEqual(['ERR_IO', expect.stringContaining(`"${dataDir}/leases"`)])
+  })
+
+  it('fails with code 5 and follows nothing when the lock is a symlink', () => {
+    const dataDir = temporaryDirectory()
+    symlinkSync(`${dataDir}/elsewhere`, `${dataDir}/lock`)
+    expect(failureOf(() => new FileStore(dataDir).locked(() => 'never')).errorName).toBe('ERR_IO')
+    expect(readdirSync(dataDir).sort()).toEqual(['leases', 'lock'])
+  })
+
+  it('fails with code 5 when its directory disappears under it', () => {
+    const dataDir = temporaryDirectory()
+    const store = new FileStore(dataDir)
+    const put = () =>
+      store.locked(() => {
+        rmSync(`${dataDir}/leases`, { recursive: true })
+        store.put(record)
+      })
+    expect(failureOf(put)).toMatchObject({ errorName: 'ERR_IO', cause: { code: 'ENOENT' } })
+  })
+
+  it('fails with code 5 and keeps nothing when its directory may only be read', () => {
+    const dataDir = temporaryDirectory()
+    asOrdinaryUser(dataDir, () => {
+      const store = new FileStore(dataDir)
+      mkdirSync(`${dataDir}/leases`)
+      chmodSync(`${dataDir}/leases`, 0o500)
+      expect(failureOf(() => store.locked(() => store.put(record)))).toMatchObject({
+        errorName: 'ERR_IO',
+        message: expect.stringContaining(`"${dataDir}/leases"`),
+        cause: { code: 'EACCES' },
+      })
+      expect(store.list()).toEqual({ records: [], damaged: [] })
+    })
+  })
+
+  it('fails with code 5 when it may not make its directory', () => {
+    const dataDir = temporaryDirectory()
+    asOrdinaryUser(dataDir, () => {
+      chmodSync(dataDir, 0o500)
+      expect(failureOf(() => new FileStore(dataDir).locked(() => 'never')).errorName).toBe('ERR_IO')
+      expect(failureOf(() => new FileStore(dataDir).checkWritable()).errorName).toBe('ERR_IO')
+    })
+  })
+
+  it('passes on what the work throws when that is none of its errors', () => {
+    const failure = new TypeError('a defect')
+    const work = () => {
+      throw failure
+    }
+    expect(() => new FileStore(temporaryDirectory()).locked(work)).toThrow(failure)
+  })
+})
