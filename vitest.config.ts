@@ -8,7 +8,15 @@ export default defineConfig({
     // The quick ones need neither root nor the packaged program; the thorough ones need both and the whole machine.
     projects: [
       { test: { name: 'quick', include: quick, testTimeout: 20_000 } },
-      { test: { name: 'thorough', include: thorough, testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false } },
+      {
+        test: {
+          name: 'thorough',
+          include: thorough,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 })

@@ -97,7 +97,10 @@ export function claimAddresses(store: Store, claim: Claim): Claimed {
       if (taken === undefined) return { record, fresh: true }
       lost.push(...record.leases.filter((lease) => sameIp(leaseIp(lease), taken)))
     }
-    throw new CniError('ERR_TRY_AGAIN', `Cannot claim for ${describeKey(claim.key)}: others were faster ${lost.length} times`)
+    throw new CniError(
+      'ERR_TRY_AGAIN',
+      `Cannot claim for ${describeKey(claim.key)}: others were faster ${lost.length} times`,
+    )
   })
 }
 

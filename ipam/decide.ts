@@ -4,7 +4,18 @@
  * Every range gives one address and every fixed address of the config is given, except where an address was asked for:
  * a requested address takes the place of the dynamic one of its range, or of the fixed one of its subnet.
  */
-import { type Cidr, cidrNetwork, cidrSpan, formatCidr, formatIp, type Ip, parseCidr, parseIp, sameIp, spanContains } from '../shared/address.ts'
+import {
+  type Cidr,
+  cidrNetwork,
+  cidrSpan,
+  formatCidr,
+  formatIp,
+  type Ip,
+  parseCidr,
+  parseIp,
+  sameIp,
+  spanContains,
+} from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { type FixedAddress, type Plan, type Range, usableSpan } from './plan.ts'
 
@@ -75,7 +86,9 @@ function grantLowest(range: Range, held: Held): Grant {
   }
   const bounds = `${formatIp({ family, value: first })}-${formatIp({ family, value: last })}`
   const details = `${blocked === 0 ? 'the range has no address' : 'every address is held, excluded or the gateway'}`
-  throw new CniError('ERR_EXHAUSTED', `Cannot claim an address of "${range.text}": none of ${bounds} is free`, { details })
+  throw new CniError('ERR_EXHAUSTED', `Cannot claim an address of "${range.text}": none of ${bounds} is free`, {
+    details,
+  })
 }
 
 function grantFixed({ address, gateway }: FixedAddress): Grant {

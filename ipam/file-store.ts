@@ -10,14 +10,23 @@ import { accessSync, constants, existsSync, lstatSync, readdirSync } from 'node:
 import { formatIp, type Ip } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
-import { isErrno, linkExclusive, makeDirectory, readIfExists, removeName, syncDirectory, writeDurable } from '../shared/disk.ts'
+import {
+  isErrno,
+  linkExclusive,
+  makeDirectory,
+  readIfExists,
+  removeName,
+  syncDirectory,
+  writeDurable,
+} from '../shared/disk.ts'
 import { withLock } from './lock.ts'
 import { type AttachmentRecord, describeKey, leaseIp, parseRecord, recordKey, renderRecord, sameKey } from './record.ts'
 import type { Store } from './store.ts'
 
 const temporaryPrefix = '.new,'
 
-const attachmentName = ({ network, containerId, ifName }: AttachmentKey): string => `${network},${containerId},${ifName}`
+const attachmentName = ({ network, containerId, ifName }: AttachmentKey): string =>
+  `${network},${containerId},${ifName}`
 const addressName = (space: string, ip: Ip): string => (space === 'default' ? formatIp(ip) : `${formatIp(ip)}@${space}`)
 const isAttachmentName = (name: string): boolean => !name.startsWith('.') && name.includes(',')
 
@@ -61,7 +70,9 @@ export class FileStore implements Store {
     const record = parseRecord(text)
     if (record !== undefined && sameKey(recordKey(record), key)) return record
     const details = 'a DEL of the attachment releases what it holds'
-    throw new CniError('ERR_DAMAGED', `Cannot read the record of ${describeKey(key)}: "${path}" is damaged`, { details })
+    throw new CniError('ERR_DAMAGED', `Cannot read the record of ${describeKey(key)}: "${path}" is damaged`, {
+      details,
+    })
   }
 
   isHeld(space: string, ip: Ip): boolean {

@@ -41,7 +41,9 @@ export const ipamKeyWarnings = (ipam: unknown): string[] =>
  */
 function requestedTexts({ config, args }: Request): readonly string[] {
   const places = [config.runtimeConfig?.ips, config.args?.cni?.ips, args.IP?.split(',')]
-  const asked = places.map((texts) => texts?.filter((text) => text !== '')).find((texts) => texts !== undefined && texts.length > 0)
+  const asked = places
+    .map((texts) => texts?.filter((text) => text !== ''))
+    .find((texts) => texts !== undefined && texts.length > 0)
   return asked ?? []
 }
 
@@ -56,11 +58,20 @@ function podOf({ args }: Request): AttachmentRecord['pod'] {
 }
 
 /** Claims for a request what `plan` gives, and records the link that will carry it. Errors: see claimAddresses. */
-export function claim(store: Store, request: Request, plan: Plan, netns: Netns, link?: AttachmentRecord['link']): Claimed {
+export function claim(
+  store: Store,
+  request: Request,
+  plan: Plan,
+  netns: Netns,
+  link?: AttachmentRecord['link'],
+): Claimed {
   const asksNothing = plan === emptyPlan
   const requested = asksNothing ? [] : readRequested(requestedTexts(request))
   if (!asksNothing && plan.ranges.length + plan.fixed.length + requested.length === 0) {
-    throw new CniError('ERR_CONFIG', 'Cannot read "ipam": it has no "range", "ipRanges" or "addresses", and no address was asked for')
+    throw new CniError(
+      'ERR_CONFIG',
+      'Cannot read "ipam": it has no "range", "ipRanges" or "addresses", and no address was asked for',
+    )
   }
   return claimAddresses(store, {
     key: request.key,

@@ -38,7 +38,11 @@ let schema: ReturnType<typeof makeSchema> | undefined
 export type AttachmentRecord = z.output<ReturnType<typeof makeSchema>>
 export type Lease = AttachmentRecord['leases'][number]
 
-export const recordKey = ({ network, containerId, ifName }: AttachmentRecord): AttachmentKey => ({ network, containerId, ifName })
+export const recordKey = ({ network, containerId, ifName }: AttachmentRecord): AttachmentKey => ({
+  network,
+  containerId,
+  ifName,
+})
 
 /** `"ctr-1/eth0" of network "storage"`, as messages name a holder. */
 export const describeKey = ({ network, containerId, ifName }: AttachmentKey): string =>

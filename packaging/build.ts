@@ -14,7 +14,7 @@ import { build } from 'esbuild'
 import { pluginNames } from '../plugins/dispatch.ts'
 
 const root = join(import.meta.dirname, '..')
-const work = join(root, 'dist', 'work')
+export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
 /**
@@ -69,7 +69,12 @@ async function warmUp(program: string, cache: string): Promise<void> {
     const netns = `/proc/${pod.pid}/ns/net`
     while (readlinkSync(netns) === readlinkSync('/proc/self/ns/net')) await pause(1)
     const warm = [process.execPath, ...nodeOptions, join(import.meta.dirname, 'warm.ts'), program, cache, netns]
-    const commands = ['ip link add nic type veth peer name wire', 'ip link set nic up', 'ip link set wire up', 'exec "$@"']
+    const commands = [
+      'ip link add nic type veth peer name wire',
+      'ip link set nic up',
+      'ip link set wire up',
+      'exec "$@"',
+    ]
     execFileSync('unshare', ['--net', 'sh', '-ec', commands.join('\n'), 'warm', ...warm], { stdio: 'inherit' })
   } finally {
     pod.kill('SIGKILL')
@@ -81,7 +86,9 @@ export async function pack(script: string, output: string, assets: Record<string
   const node = join(work, 'node')
   copyFileSync(process.execPath, node)
   execFileSync('strip', [node])
-  const sea: (entry: string, options: SeaOptions) => Promise<void> = createRequire(import.meta.url)('@yao-pkg/pkg/lib-es5/sea.js').default
+  const sea: (entry: string, options: SeaOptions) => Promise<void> = createRequire(import.meta.url)(
+    '@yao-pkg/pkg/lib-es5/sea.js',
+  ).default
   await sea(script, {
     targets: [{ nodeRange: `node${process.versions.node}`, platform: 'linux', arch: process.arch, output }],
     nodePath: node,

@@ -14,16 +14,27 @@ const [programPath = '', cachePath = '', netns = ''] = process.argv.slice(2)
 const dataDir = mkdtempSync(join(tmpdir(), 'berth-warm-'))
 const script = new Script(readFileSync(programPath, 'latin1'), { filename: 'berth.js' })
 
-const config = (ipam: object | undefined): object => ({ cniVersion: '1.0.0', name: 'warm', type: 'berth-macvlan', master: 'nic', ipam })
+const config = (ipam: object | undefined): object => ({
+  cniVersion: '1.0.0',
+  name: 'warm',
+  type: 'berth-macvlan',
+  master: 'nic',
+  ipam,
+})
 const v4 = { type: 'berth-ipam', range: '10.0.0.0/24', gateway: '10.0.0.1', routes: [{ dst: '0.0.0.0/0' }] }
-const dual = { type: 'berth-ipam', ipRanges: [{ range: '10.0.1.0/24' }, { range: 'fd00::/64' }], routes: [{ dst: 'fd01::/64', gw: 'fd00::1' }] }
+const dual = {
+  type: 'berth-ipam',
+  ipRanges: [{ range: '10.0.1.0/24' }, { range: 'fd00::/64' }],
+  routes: [{ dst: 'fd01::/64', gw: 'fd00::1' }],
+}
 
 /** Evaluates the program as if called under `name` and returns what it printed. */
 async function call(name: string, verb: string, stdin: object): Promise<string> {
   let printed = ''
   const filesystem = {
     ...fs,
-    readFileSync: (path: string | number, encoding: 'utf8') => (path === 0 ? JSON.stringify(stdin) : readFileSync(path, encoding)),
+    readFileSync: (path: string | number, encoding: 'utf8') =>
+      path === 0 ? JSON.stringify(stdin) : readFileSync(path, encoding),
     writeSync: (fd: number, bytes: Uint8Array, offset?: number) => {
       if (fd !== 1) return fs.writeSync(fd, bytes, offset)
       printed += Buffer.from(bytes).toString()
@@ -32,7 +43,14 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
   }
   const load = createRequire(import.meta.url)
   const requireFor = (id: string): unknown => (/^(node:)?fs$/.test(id) ? filesystem : load(id))
-  const env = { CNI_COMMAND: verb, CNI_CONTAINERID: 'warm', CNI_NETNS: netns, CNI_IFNAME: 'net1', CNI_PATH: '/nowhere', BERTH_DATA_DIR: dataDir }
+  const env = {
+    CNI_COMMAND: verb,
+    CNI_CONTAINERID: 'warm',
+    CNI_NETNS: netns,
+    CNI_IFNAME: 'net1',
+    CNI_PATH: '/nowhere',
+    BERTH_DATA_DIR: dataDir,
+  }
   const exitCode = await new Promise<number>((exit) => {
     const process_ = Object.create(process, { argv0: { value: name }, env: { value: env }, exit: { value: exit } })
     script.runInThisContext()(requireFor, process_)

@@ -59,7 +59,13 @@ async function addForeign(request: Request, deps: Deps, type: string, undo: Undo
 }
 
 /** Claims the attachment's addresses and records `link`; what is new of it is taken back by `undo`. */
-export async function acquire(request: Request, deps: Deps, netns: Netns, link: RecordedLink, undo: Undo): Promise<Addressed> {
+export async function acquire(
+  request: Request,
+  deps: Deps,
+  netns: Netns,
+  link: RecordedLink,
+  undo: Undo,
+): Promise<Addressed> {
   const foreign = foreignType(request)
   const plan = request.config.ipam?.type === ipamType ? planOf(request) : emptyPlan
   const { record, fresh } = claim(deps.store, request, plan, netns, link)

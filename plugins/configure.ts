@@ -12,13 +12,15 @@ import { setNetSysctl } from '../shared/host/sysctl.ts'
 
 export function readAddress(text: string): Cidr {
   const cidr = parseCidr(text)
-  if (cidr === undefined) throw new CniError('ERR_CONFIG', `Cannot use address ${JSON.stringify(text)}: not "address/prefix"`)
+  if (cidr === undefined)
+    throw new CniError('ERR_CONFIG', `Cannot use address ${JSON.stringify(text)}: not "address/prefix"`)
   return cidr
 }
 
 function readGateway(text: string): Ip {
   const ip = parseIp(text)
-  if (ip === undefined) throw new CniError('ERR_CONFIG', `Cannot use gateway ${JSON.stringify(text)}: not an IP address`)
+  if (ip === undefined)
+    throw new CniError('ERR_CONFIG', `Cannot use gateway ${JSON.stringify(text)}: not an IP address`)
   return ip
 }
 
@@ -63,7 +65,12 @@ function setSysctls(name: string, ipv6: boolean): void {
 }
 
 /** Gives the link its addresses and routes and sets it up. Throws ERR_KERNEL with the kernel's words. */
-export function configureLink(socket: NetlinkSocket, netns: Netns, link: { name: string; index: number }, result: Result): void {
+export function configureLink(
+  socket: NetlinkSocket,
+  netns: Netns,
+  link: { name: string; index: number },
+  result: Result,
+): void {
   const addresses = result.ips.map(({ address }) => readAddress(address))
   const routes = kernelRoutes(result)
   const ipv6 = addresses.some(({ ip }) => ip.family === 6)

@@ -13,7 +13,10 @@ const root = join(import.meta.dirname, '..')
 const binaries = join(root, 'dist', 'cni')
 const dataDir = mkdtempSync(join(tmpdir(), 'berth-demo-'))
 const node = `berth-demo-node-${process.pid}`
-const pods = ['a', 'b'].map((letter) => ({ netns: `berth-demo-pod-${letter}-${process.pid}`, containerId: `pod-${letter}` }))
+const pods = ['a', 'b'].map((letter) => ({
+  netns: `berth-demo-pod-${letter}-${process.pid}`,
+  containerId: `pod-${letter}`,
+}))
 
 const say = (text: string): void => {
   process.stdout.write(`\n\u001b[1m== ${text}\u001b[0m\n`)
@@ -25,7 +28,11 @@ interface Failure {
 }
 
 /** Runs a command and returns what it printed. Asynchronous, so that an interrupt is heard in between. */
-async function run(command: string, args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: string } = {}): Promise<string> {
+async function run(
+  command: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; input?: string } = {},
+): Promise<string> {
   const { input, ...rest } = options
   const running = promisify(execFile)(command, args, rest)
   running.child.stdin?.end(input)
@@ -38,7 +45,12 @@ async function run(command: string, args: readonly string[], options: { env?: No
 const ip = (...args: string[]): Promise<string> => run('ip', args)
 
 /** Runs the packaged program on the node. */
-async function berth(name: string, args: readonly string[], environment: Record<string, string> = {}, input = ''): Promise<string> {
+async function berth(
+  name: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+  input = '',
+): Promise<string> {
   const env = { PATH: process.env.PATH, BERTH_DATA_DIR: dataDir, ...environment }
   return await run('ip', ['netns', 'exec', node, join(binaries, name), ...args], { env, input })
 }
@@ -97,7 +109,9 @@ async function demonstrate(): Promise<void> {
   process.stdout.write(config)
   const [, second = ''] = await attach(config)
   say(`pod-a pings pod-b at ${second}`)
-  process.stdout.write(await ip('netns', 'exec', pods[0]?.netns ?? '', 'ping', '-c', '3', '-i', '0.2', '-W', '2', second))
+  process.stdout.write(
+    await ip('netns', 'exec', pods[0]?.netns ?? '', 'ping', '-c', '3', '-i', '0.2', '-W', '2', second),
+  )
   say('berth leases list')
   process.stdout.write(await berth('berth', ['leases', 'list']))
   say('DEL for both')

@@ -22,7 +22,8 @@ export const logEnabled = (level: LogLevel): boolean => levels.indexOf(level) <=
 
 export function log(level: LogLevel, message: string): void {
   if (!logEnabled(level)) return
-  const line = message.replace(/[\u0000-\u001f\u007f]/g, ' ').slice(0, lineMaxChars)
+  // \p{Cc}: a line break or an escape sequence in a value must not forge a line or colour a terminal.
+  const line = message.replace(/\p{Cc}/gu, ' ').slice(0, lineMaxChars)
   try {
     writeSync(2, `berth: ${level}: ${line}\n`)
   } catch {

@@ -5,7 +5,18 @@
  * inverted is an error that names it. Keys that only its cluster storage needs are accepted and unused.
  */
 import * as z from 'zod/mini'
-import { type Cidr, cidrNetwork, cidrSpan, formatCidr, formatIp, type Ip, parseCidr, parseIp, type Span, spanContains } from '../../shared/address.ts'
+import {
+  type Cidr,
+  cidrNetwork,
+  cidrSpan,
+  formatCidr,
+  formatIp,
+  type Ip,
+  parseCidr,
+  parseIp,
+  type Span,
+  spanContains,
+} from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { keyed, readKeys } from '../../shared/cni/keys.ts'
 import { dnsSchema } from '../../shared/cni/netconf.ts'
@@ -30,11 +41,29 @@ export const whereaboutsShape = {
   routes: z._default(routesSchema, []),
   dns: z._default(dnsSchema, {}),
   network_name: z._default(
-    z.string().check(z.regex(/^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,99})?$/, { error: 'must be letters, digits, "_", "." or "-"' })),
+    z
+      .string()
+      .check(z.regex(/^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,99})?$/, { error: 'must be letters, digits, "_", "." or "-"' })),
     '',
   ),
 }
 const schema = keyed(whereaboutsShape)
+
+/** What the keys mean, for the README's table (scripts/tables.ts). */
+export const whereaboutsKeyDocs: Record<keyof typeof whereaboutsShape, string> = {
+  type: '`berth-ipam`',
+  range: 'subnet, `10.0.0.0/24`, or part of one, `10.0.0.5-10.0.0.9/24`; host bits are cleared',
+  range_start: 'first address to give; must lie in the range',
+  range_end: 'last address to give; must not come before the first',
+  exclude: 'addresses and prefixes never to give, whether asked for or not; must lie in the range',
+  ipRanges:
+    'more ranges, each with `range`, `range_start`, `range_end`, `exclude`; an attachment gets one address of each',
+  gateway: "gateway of the addresses of its family; never leased, like every route's `gw`",
+  addresses: 'fixed addresses, `{address: "10.0.0.5/24", gateway}`; recorded, so two attachments cannot both have one',
+  routes: '`{dst, gw, mtu, advmss, priority, table, scope}`; without `gw` through the first gateway of the family',
+  dns: '`{nameservers, domain, search, options}`, passed on in the result',
+  network_name: 'a space of its own: addresses are unique within a space; empty: the one shared by all networks',
+}
 type RangeConfig = z.output<ReturnType<typeof keyed<typeof rangeShape>>>
 
 /** Keys of the peer that mean nothing here: there is no cluster lock, no reconciler and no log file to set up. */
@@ -69,7 +98,9 @@ const readIp = (key: string, value: string): Ip => parseIp(value) ?? refuse(key,
 /** The subnet and the bounds that its own notation gives: `10.0.0.0/24`, or `10.0.0.5-10.0.0.9/24`. */
 function readRange(key: string, value: string): { network: Cidr; start?: Ip; end?: Ip } {
   const dash = value.indexOf('-')
-  const cidr = parseCidr(value.slice(dash + 1)) ?? refuse(key, value, 'is not a range: write "address/prefix" or "first-last/prefix"')
+  const cidr =
+    parseCidr(value.slice(dash + 1)) ??
+    refuse(key, value, 'is not a range: write "address/prefix" or "first-last/prefix"')
   const network = cidrNetwork(cidr)
   return dash < 0 ? { network } : { network, start: readIp(key, value.slice(0, dash)), end: cidr.ip }
 }
@@ -81,9 +112,7 @@ function readExclude(key: string, value: string, network: Cidr): Span {
   const ip = parseIp(value)
   const cidr = ip === undefined ? parseCidr(value) : undefined
   const span =
-    ip === undefined
-      ? cidrSpan(cidr ?? refuse(key, value, 'is neither an address nor a prefix'))
-      : oneAddress(ip)
+    ip === undefined ? cidrSpan(cidr ?? refuse(key, value, 'is neither an address nor a prefix')) : oneAddress(ip)
   const whole = cidrSpan(network)
   if (span.family !== whole.family || span.last < whole.first || span.first > whole.last) {
     refuse(key, value, `lies outside the range ${formatCidr(network)}`)

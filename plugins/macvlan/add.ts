@@ -44,7 +44,10 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
 export async function add(request: Request, deps: Deps): Promise<Result> {
   const config = macvlanConfig(request)
   if (config.ipamType === undefined && !versionCarriesNoAddress(request.version)) {
-    throw new CniError('ERR_CONFIG', `Cannot attach without ipam: cniVersion "${request.version}" has no result without an address`)
+    throw new CniError(
+      'ERR_CONFIG',
+      `Cannot attach without ipam: cniVersion "${request.version}" has no result without an address`,
+    )
   }
   using netns = openNetns(request.netnsPath, request.netnsOverride)
   using host = new NetlinkSocket()

@@ -18,6 +18,16 @@ export const macvlanShape = {
 }
 const schema = keyed(macvlanShape)
 
+/** What the keys mean, for the README's table (scripts/tables.ts). */
+export const macvlanKeyDocs: Record<keyof typeof macvlanShape, string> = {
+  master: 'parent link; none named: the link of the default route',
+  mode: '`bridge`, `private`, `vepa` or `passthru`; empty means `bridge`',
+  mtu: "bytes, 0 to the master's MTU; 0: the master's",
+  mac: 'MAC of the link; `runtimeConfig.mac`, CNI_ARGS `MAC` and `args.cni.mac` go before it; none: a random one',
+  linkInContainer: "the master is looked for in the pod's namespace",
+  bcqueuelen: "length of the master's broadcast queue; 0: the kernel's default",
+}
+
 export interface MacvlanConfig {
   /** The parent link; undefined: that of the default route. */
   readonly master: string | undefined
@@ -34,7 +44,9 @@ export interface MacvlanConfig {
 
 /** The MAC asked for, from the most specific place: runtimeConfig, CNI_ARGS, args.cni, the config's own key. */
 function wantedMac({ config, args }: Request, own: string): string | undefined {
-  const mac = [config.runtimeConfig?.mac, args.MAC, config.args?.cni?.mac, own].find((text) => text !== undefined && text !== '')
+  const mac = [config.runtimeConfig?.mac, args.MAC, config.args?.cni?.mac, own].find(
+    (text) => text !== undefined && text !== '',
+  )
   if (mac === undefined) return undefined
   const refuse = (why: string): never => {
     throw new CniError('ERR_CONFIG', `Cannot use mac ${JSON.stringify(mac)}: ${why}`)

@@ -40,7 +40,12 @@ function previousMac({ config, version, key }: Request): string | undefined {
  * The attachment's link: the one of the recorded index, whatever it is called by now. Without a record, the macvlan
  * that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
  */
-function findOwn(socket: NetlinkSocket, netns: Netns, request: Request, record: AttachmentRecord | undefined): Link | undefined {
+function findOwn(
+  socket: NetlinkSocket,
+  netns: Netns,
+  request: Request,
+  record: AttachmentRecord | undefined,
+): Link | undefined {
   if (record !== undefined) {
     const here = record.netns !== undefined && sameNetns(record.netns, netns.identity)
     const link = here && record.link !== undefined ? findLink(socket, { index: record.link.index }) : undefined

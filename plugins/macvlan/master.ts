@@ -10,7 +10,8 @@ export function findMaster(socket: NetlinkSocket, { master, masterInContainer }:
   const where = masterInContainer ? 'the container' : 'the host'
   if (master !== undefined) {
     const link = findLink(socket, { name: master })
-    if (link === undefined) throw new CniError('ERR_CONFIG', `Cannot find master "${master}": ${where} has no such link`)
+    if (link === undefined)
+      throw new CniError('ERR_CONFIG', `Cannot find master "${master}": ${where} has no such link`)
     return link
   }
   const index = defaultRouteLink(socket)

@@ -5,8 +5,16 @@
 import { impliedVersion, newestVersion } from './versions.ts'
 
 export const errorTable = {
-  ERR_VERSION: { code: 1, retryable: false, when: 'the config speaks a CNI version, or asks for a verb of one, that does not fit' },
-  ERR_ENVIRONMENT: { code: 4, retryable: false, when: 'a CNI_* variable is missing or hostile, or names no network namespace' },
+  ERR_VERSION: {
+    code: 1,
+    retryable: false,
+    when: 'the config speaks a CNI version, or asks for a verb of one, that does not fit',
+  },
+  ERR_ENVIRONMENT: {
+    code: 4,
+    retryable: false,
+    when: 'a CNI_* variable is missing or hostile, or names no network namespace',
+  },
   ERR_IO: { code: 5, retryable: true, when: 'standard input or the lease directory cannot be read or written' },
   ERR_DECODE: { code: 6, retryable: false, when: 'the config is not JSON' },
   ERR_CONFIG: { code: 7, retryable: false, when: 'the config is JSON but asks for something impossible' },

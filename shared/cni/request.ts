@@ -6,7 +6,15 @@ import { type CniArgs, parseArgs } from './args.ts'
 import { CniError } from './errors.ts'
 import { readKeys } from './keys.ts'
 import { type NetConf, netConfSchema } from './netconf.ts'
-import { type CniVersion, impliedVersion, parseVersion, supportedVersions, type Verb, verbAllowed, verbs } from './versions.ts'
+import {
+  type CniVersion,
+  impliedVersion,
+  parseVersion,
+  supportedVersions,
+  type Verb,
+  verbAllowed,
+  verbs,
+} from './versions.ts'
 
 /** The one key of the whole program: who holds a link and its addresses. */
 export interface AttachmentKey {
@@ -59,7 +67,7 @@ function checkIfName(name: string): void {
     refuse('interface name is too long', 'interface name should be less than 16 characters; ')
   }
   if (name === '.' || name === '..') refuse('interface name is . or ..')
-  if (/[/:\s\u0085\u0000]/.test(name)) refuse('interface name contains / or : or whitespace characters')
+  if (/[/:\s\p{Cc}]/u.test(name)) refuse('interface name contains / or : or whitespace characters')
   // "net%d" is a pattern to the kernel: it would make a link of another name than the one we answer with.
   if (name.includes('%')) refuse('interface name contains %')
 }

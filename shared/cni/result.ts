@@ -26,7 +26,9 @@ export const routesSchema = z.array(routeSchema)
 
 /** The schemas of results that come in. An ADD without a foreign IPAM reads none and need not pay for them. */
 function makeSchemas() {
-  const interfaces = z.array(keyed({ name: z.string(), mac: text, mtu: count, sandbox: text, socketPath: text, pciID: text }))
+  const interfaces = z.array(
+    keyed({ name: z.string(), mac: text, mtu: count, sandbox: text, socketPath: text, pciID: text }),
+  )
   const ips = z.array(keyed({ address: z.string(), gateway: text, interface: count }))
   const legacyIp = keyed({ ip: z.string(), gateway: text, routes: z._default(routesSchema, []) })
   const dns = z._default(dnsSchema, {})

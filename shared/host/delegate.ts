@@ -55,13 +55,20 @@ export async function delegate({ type, verb, folders, environment, stdin }: Dele
   const env = { ...environment, CNI_COMMAND: verb }
   return await new Promise((resolve, reject) => {
     // Its standard error is ours: the runtime shows both together.
-    const child = spawn(path, { env, stdio: ['pipe', 'pipe', 'inherit'], timeout: delegateTimeoutMs, killSignal: 'SIGKILL' })
+    const child = spawn(path, {
+      env,
+      stdio: ['pipe', 'pipe', 'inherit'],
+      timeout: delegateTimeoutMs,
+      killSignal: 'SIGKILL',
+    })
     let stdout = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text
       if (stdout.length > answerMaxBytes) child.kill('SIGKILL')
     })
-    child.on('error', (error) => reject(new CniError('ERR_DELEGATE', `Cannot run "${path}": ${error.message}`, { cause: error })))
+    child.on('error', (error) =>
+      reject(new CniError('ERR_DELEGATE', `Cannot run "${path}": ${error.message}`, { cause: error })),
+    )
     child.on('close', (code, signal) => {
       if (code === 0) resolve(stdout)
       else reject(toDelegateError(type, stdout, signal === null ? `exit code ${code}` : `killed by ${signal}`))

@@ -48,10 +48,12 @@ function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   return bytes
 }
 
-export const macBytes = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
+export const macBytes = (mac: string): Uint8Array =>
+  Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
 
 const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
-const number = (bytes: Buffer | undefined): number => (bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0))
+const number = (bytes: Buffer | undefined): number =>
+  bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0)
 
 function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)

@@ -116,7 +116,12 @@ function* splitAnswers(received: Buffer): Generator<Answer> {
     const length = received.readUInt32LE(at)
     if (length < headerBytes || at + length > received.length) return
     const body = received.subarray(at + headerBytes, at + length)
-    yield { type: received.readUInt16LE(at + 4), flags: received.readUInt16LE(at + 6), sequence: received.readUInt32LE(at + 8), body }
+    yield {
+      type: received.readUInt16LE(at + 4),
+      flags: received.readUInt16LE(at + 6),
+      sequence: received.readUInt32LE(at + 8),
+      body,
+    }
     at += align(length)
   }
 }
@@ -125,7 +130,8 @@ function toSystemError(what: string, answer: Answer): SystemError | undefined {
   const errno = -answer.body.readInt32LE(0)
   if (errno === 0) return undefined
   // With NETLINK_CAP_ACK an error answer is the number and the request's header, then the attributes.
-  const words = answer.flags & NLM_F_ACK_TLVS ? readAttributes(answer.body, 4 + headerBytes).get(NLMSGERR_ATTR_MSG) : undefined
+  const words =
+    answer.flags & NLM_F_ACK_TLVS ? readAttributes(answer.body, 4 + headerBytes).get(NLMSGERR_ATTR_MSG) : undefined
   return new SystemError(what, errno, words?.toString('utf8').replace(/\0.*$/s, ''))
 }
 
@@ -156,7 +162,10 @@ export class NetlinkSocket implements Disposable {
   batch(steps: readonly Step[]): Answer[] {
     const first = this.#sequence + 1
     const last = this.#sequence + steps.length
-    writeSync(this.#fd, Buffer.concat(steps.map(({ message }) => message.finish(++this.#sequence, this.#sequence === last))))
+    writeSync(
+      this.#fd,
+      Buffer.concat(steps.map(({ message }) => message.finish(++this.#sequence, this.#sequence === last))),
+    )
     const answers: Answer[] = []
     let failure: SystemError | undefined
     for (;;) {

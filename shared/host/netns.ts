@@ -105,7 +105,9 @@ function enter(netns: Netns): void {
     setNetns(netns.fd)
   } catch (error) {
     // EINVAL: a namespace, but of another kind (setns(2)).
-    throw new CniError('ERR_ENVIRONMENT', `Cannot enter CNI_NETNS "${netns.path}": not a network namespace`, { cause: error })
+    throw new CniError('ERR_ENVIRONMENT', `Cannot enter CNI_NETNS "${netns.path}": not a network namespace`, {
+      cause: error,
+    })
   }
 }
 

@@ -46,10 +46,14 @@ async function addAndKill(host: Host, pod: Pod): Promise<Ended | undefined> {
   const child = host.start('ADD', pod, wide(host))
   const answer = ended(child)
   await pause(killAfterMs())
-  return child.kill('SIGKILL') ? (await answer, undefined) : await answer
+  const killed = child.kill('SIGKILL')
+  const got = await answer
+  return killed ? undefined : got
 }
 
-test('DEL leaves no lease and no link when the ADD was killed at a random moment', { timeout: rounds * 60_000 }, async () => {
+test('DEL leaves no lease and no link when the ADD was killed at a random moment', {
+  timeout: rounds * 60_000,
+}, async () => {
   let killed = 0
   for (let round = 0; round < rounds; round++) {
     using host = new Host()
@@ -62,7 +66,9 @@ test('DEL leaves no lease and no link when the ADD was killed at a random moment
     expect(removed).toEqual(new Array(pods).fill({ exitCode: 0, stdout: '' }))
     expect(host.leftovers()).toEqual([])
   }
-  process.stdout.write(`kill -9: ${killed} of ${rounds * pods} ADDs were killed before they answered; nothing was left\n`)
+  process.stdout.write(
+    `kill -9: ${killed} of ${rounds * pods} ADDs were killed before they answered; nothing was left\n`,
+  )
   expect(killed).toBeGreaterThan(0)
 })
 

@@ -184,10 +184,15 @@ const ipamCases: BadInput[] = [
   },
   {
     when: 'the kernel refuses a route',
-    config: (host) =>
-      host.config({ ipam: ipam({ routes: [{ dst: '10.50.0.0/24', gw: '10.20.0.1', table: 1 << 30, scope: 300 }] }) }),
+    config: (host) => host.config({ ipam: ipam({ routes: [{ dst: '10.50.0.0/24', gw: '10.20.0.1', scope: 253 }] }) }),
     code: 102,
-    names: 'route',
+    names: '10.50.0.0/24',
+  },
+  {
+    when: 'a number does not fit the kernel',
+    config: (host) => host.config({ ipam: ipam({ routes: [{ dst: '10.50.0.0/24', scope: 300 }] }) }),
+    code: 7,
+    names: '300',
   },
 ]
 

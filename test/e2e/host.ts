@@ -86,11 +86,9 @@ export class Host implements Disposable {
   /** Calls the packaged plugin on the node. A text is given to it as it is. */
   call(verb: string, pod: Pod, config: object | string, options: CallOptions = {}): Answer {
     const input = typeof config === 'string' ? config : JSON.stringify(config)
-    const done = spawnSync('ip', this.#command(options.plugin), {
-      input,
-      encoding: 'utf8',
-      env: this.environment(verb, pod, options),
-    })
+    const env = this.environment(verb, pod, options)
+    const limits = { timeout: callTimeoutMs, killSignal: 'SIGKILL' } as const
+    const done = spawnSync('ip', this.#command(options.plugin), { input, encoding: 'utf8', env, ...limits })
     return { exitCode: done.status, stdout: done.stdout, stderr: done.stderr }
   }
 

@@ -1,0 +1,14 @@
+/** The yardstick of a start-up: an empty program, packed exactly as ours is. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pack, work } from './build.ts'
+
+/** Packs it once and returns its path. */
+export async function nothing(): Promise<string> {
+  const program = join(work, 'nothing')
+  if (existsSync(program)) return program
+  mkdirSync(work, { recursive: true })
+  writeFileSync(`${program}.cjs`, '')
+  await pack(`${program}.cjs`, program)
+  return program
+}

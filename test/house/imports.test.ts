@@ -1,0 +1,90 @@
+import { dirname, join, normalize } from 'node:path'
+import { expect, test } from 'vitest'
+import { programSources, readDocument, type Source, sources } from './sources.ts'
+
+/** What a file imports: paths from the root without their ending, or module names. */
+function importsOf({ path, text }: Source): string[] {
+  const specifiers = [...text.matchAll(/^(?:import|export)[^'\n]*?(?:\n[^'\n]*?)*? from '([^']+)'|^import '([^']+)'/gm)]
+  return specifiers
+    .map((match) => match[1] ?? match[2] ?? '')
+    .map((specifier) => (specifier.startsWith('.') ? normalize(join(dirname(path), specifier)) : specifier))
+}
+
+/** The rules, from the table in ARCHITECTURE.md: room -> what it may import besides itself and node: modules. */
+const rules = new Map(
+  [...readDocument('ARCHITECTURE.md').matchAll(/^\| `(\w+)` \| ([\w/, -]+) \|$/gm)].map((row) => [
+    row[1] ?? '',
+    (row[2] ?? '').split(', '),
+  ]),
+)
+
+const roomOf = (path: string): string => path.replace(/\.ts$/, '').split('/')[0] ?? ''
+
+function isAllowed(room: string, target: string): boolean {
+  if (target.startsWith('node:')) return true
+  if (!target.endsWith('.ts')) return (rules.get(room) ?? []).includes(target.split('/')[0] ?? '')
+  const path = target.replace(/\.ts$/, '')
+  if (roomOf(path) === room) return true
+  return (rules.get(room) ?? []).some(
+    (allowed) => path === allowed || (!allowed.includes('/') && path.startsWith(`${allowed}/`)),
+  )
+}
+
+test('the import table of ARCHITECTURE.md has a rule for every room of the program', () => {
+  expect([...rules.keys()].sort()).toEqual([...new Set(programSources.map(({ path }) => roomOf(path)))].sort())
+})
+
+test('every import is one that the table of ARCHITECTURE.md allows', () => {
+  const forbidden = programSources.flatMap((source) =>
+    importsOf(source)
+      .filter((target) => !isAllowed(roomOf(source.path), target))
+      .map((target) => `${source.path} imports ${target}`),
+  )
+  expect(forbidden).toEqual([])
+})
+
+test('no file imports itself over others', () => {
+  const graph = new Map(
+    sources.map((source) => [source.path, importsOf(source).filter((target) => target.endsWith('.ts'))]),
+  )
+  const done = new Set<string>()
+  const cycles: string[] = []
+  const visit = (path: string, trail: readonly string[]): void => {
+    if (trail.includes(path)) cycles.push([...trail.slice(trail.indexOf(path)), path].join(' -> '))
+    if (trail.includes(path) || done.has(path)) return
+    for (const target of graph.get(path) ?? []) visit(target, [...trail, path])
+    done.add(path)
+  }
+  for (const path of graph.keys()) visit(path, [])
+  expect(cycles).toEqual([])
+})
+
+/** Things that only some files may do: a pattern, who may, and what others use instead. */
+const reserved: [string, RegExp, RegExp, string][] = [
+  ['proper-lockfile', /'proper-lockfile'/, /^ipam\/lock\.ts$/, 'withLock of ipam/lock.ts'],
+  ['node:ffi', /'node:ffi'/, /^shared\/host\/libc\.ts$/, 'shared/host/libc.ts'],
+  ['child processes and sockets', /'node:(child_process|net|dgram)'/, /^shared\/host\//, 'shared/host'],
+  ['/proc and /sys', /['`"](\/proc|\/sys)\//, /^shared\/host\//, 'shared/host'],
+  ['the process', /process\.(env|argv|argv0|exit|stdout|stdin)\b/, /(^|\/)main\.ts$/, 'arguments'],
+  [
+    'plain writes',
+    /\b(writeFileSync|writeFile|renameSync|rename|appendFileSync)\(/,
+    /^shared\/disk\.ts$/,
+    'shared/disk.ts',
+  ],
+  ['Node’s recursive mkdir', /recursive: true/, /^$/, 'makeDirectory of shared/disk.ts'],
+  ['Math.random', /Math\.random\(/, /^$/, 'shared/host/random.ts'],
+  [
+    'a clock in pure files',
+    /Date\.now|new Date\(/,
+    /^(?!ipam\/(decide|plan|record|dialects)|shared\/address)/,
+    'an argument',
+  ],
+]
+
+test.each(reserved)('only those who may use %s do', (_, pattern, allowed, instead) => {
+  const offenders = programSources
+    .filter(({ path, text }) => pattern.test(text) && !allowed.test(path))
+    .map(({ path }) => `${path}: use ${instead}`)
+  expect(offenders).toEqual([])
+})
