@@ -36,6 +36,11 @@ function toIoError(doing: string, error: unknown): unknown {
   return new CniError('ERR_IO', `Cannot ${doing}: ${error.message}`, { cause: error })
 }
 
+/** What a name leads to; undefined when it is gone. A bigint: some file systems use all 64 bits of it. */
+function inodeOf(path: string): bigint | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino
+}
+
 export class FileStore implements Store {
   readonly #directory: string
   readonly #lockPath: string
@@ -101,10 +106,10 @@ export class FileStore implements Store {
 
   complete(record: AttachmentRecord): boolean {
     const own = this.#path(attachmentName(recordKey(record)))
-    const { ino } = lstatSync(own)
+    const ino = inodeOf(own)
     for (const lease of record.leases) {
       const path = this.#path(addressName(record.space, leaseIp(lease)))
-      if (!linkExclusive(own, path) && lstatSync(path).ino !== ino) return false
+      if (!linkExclusive(own, path) && inodeOf(path) !== ino) return false
     }
     syncDirectory(this.#directory)
     return true
@@ -158,23 +163,14 @@ export class FileStore implements Store {
     const own = this.#path(attachmentName(key))
     const text = readIfExists(own)
     if (text === undefined) return false
-    const { ino } = lstatSync(own)
+    const ino = inodeOf(own)
     const record = parseRecord(text)
     // A damaged record cannot say what it holds; its names still can, being names of the same file.
     const names = record?.leases.map((lease) => addressName(record.space, leaseIp(lease))) ?? this.#names()
     for (const path of names.map((name) => this.#path(name))) {
-      if (path !== own && this.#isFile(path, ino)) removeName(path)
+      if (path !== own && inodeOf(path) === ino) removeName(path)
     }
     return removeName(own)
-  }
-
-  #isFile(path: string, ino: number): boolean {
-    try {
-      return lstatSync(path).ino === ino
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return false
-      throw error
-    }
   }
 
   /** Throws unless a claim could be written now. */

@@ -41,11 +41,7 @@ async function callForeign(request: Request, deps: Deps, type: string, verb: Req
   return await delegate({ type, verb, folders, environment: deps.environment, stdin })
 }
 
-async function addForeign(request: Request, deps: Deps, type: string, undo: Undo): Promise<Result> {
-  // Pushed first: a plugin that failed half way is told to clean up as well (SPEC section 4).
-  undo.push(`ADD of IPAM "${type}"`, async () => {
-    await callForeign(request, deps, type, 'DEL')
-  })
+async function addForeign(request: Request, deps: Deps, type: string): Promise<Result> {
   const answer = await callForeign(request, deps, type, 'ADD')
   let raw: unknown
   try {
@@ -74,7 +70,13 @@ export async function acquire(
       releaseAddresses(deps.store, request.key)
     })
   }
-  const result = foreign === undefined ? ipamResult(record, plan) : await addForeign(request, deps, foreign, undo)
+  if (fresh && foreign !== undefined) {
+    // Pushed first: a plugin that failed half way is told to clean up as well (SPEC section 4).
+    undo.push(`ADD of IPAM "${foreign}"`, async () => {
+      await callForeign(request, deps, foreign, 'DEL')
+    })
+  }
+  const result = foreign === undefined ? ipamResult(record, plan) : await addForeign(request, deps, foreign)
   return { result, link: record.link ?? link }
 }
 
@@ -94,9 +96,9 @@ export async function checkAddresses(request: Request, deps: Deps, previous: Res
 
 /** The IPAM's part of GC; attachments without addresses are recorded too, so our own part always runs. */
 export async function collectAddresses(request: Request, deps: Deps): Promise<void> {
+  for (const warning of collect(deps.store, request)) log('warn', warning)
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'GC')
-  for (const warning of collect(deps.store, request)) log('warn', warning)
 }
 
 /** The IPAM's part of STATUS. */

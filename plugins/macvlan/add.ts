@@ -3,7 +3,7 @@ import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import { type Result, versionCarriesNoAddress } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { createMacvlan, deleteLink, type Link, type MacvlanSpec } from '../../shared/host/links.ts'
+import { createMacvlan, deleteLink, findLink, type Link, type MacvlanSpec } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
@@ -26,15 +26,16 @@ function checkAgainstMaster(config: MacvlanConfig, master: Link): void {
   }
 }
 
+function refuseTakenName(name: string): never {
+  throw new CniError('ERR_CONFLICT', `Cannot create "${name}": the namespace has an interface of that name`)
+}
+
 function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
   try {
     createMacvlan(socket, spec)
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
-    if (error.code === 'EEXIST') {
-      const message = `Cannot create "${spec.name}": the namespace has an interface of that name`
-      throw new CniError('ERR_CONFLICT', message, { cause: error })
-    }
+    if (error.code === 'EEXIST') refuseTakenName(spec.name)
     const taken = error.code === 'EADDRINUSE' ? `: mac "${spec.mac}" is in use on this master` : ''
     const message = `Cannot create "${spec.name}" on master "${master.name}"${taken}: ${error.message}`
     throw new CniError('ERR_KERNEL', message, { cause: error })
@@ -55,6 +56,8 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   const home = config.masterInContainer ? pod : host
   const master = findMaster(home, config)
   checkAgainstMaster(config, master)
+  // Asked before anything is claimed: a foreign IPAM may take a second ADD of a living attachment for a new one.
+  if (findLink(pod, { name: request.key.ifName }) !== undefined) refuseTakenName(request.key.ifName)
   const inherited = config.mode === 'passthru' ? master.mac : undefined
   const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
 

@@ -1,6 +1,6 @@
 /** The keys that every CNI config may carry, whatever its plugin (SPEC sections 1 and 2, CONVENTIONS.md). */
 import * as z from 'zod/mini'
-import { keyed } from './keys.ts'
+import { keyed, readKeys } from './keys.ts'
 
 const text = z.string()
 const optionalText = z.optional(text)
@@ -17,20 +17,28 @@ export const dnsSchema = keyed({
 /** What a runtime asks for on behalf of a pod, in `runtimeConfig` or `args.cni`. */
 const wishesSchema = keyed({ ips: texts, mac: optionalText })
 
-export const netConfSchema = keyed({
+/** What a DEL needs of a config. */
+const removalShape = {
   cniVersion: textOrNone,
   name: textOrNone,
   type: textOrNone,
-  dns: z.optional(dnsSchema),
   ipam: z.optional(keyed({ type: textOrNone })),
+  prevResult: z.optional(z.unknown()),
+}
+
+export const netConfSchema = keyed({
+  ...removalShape,
+  dns: z.optional(dnsSchema),
   runtimeConfig: z.optional(wishesSchema),
   args: z.optional(keyed({ cni: z.optional(wishesSchema) })),
-  prevResult: z.optional(z.unknown()),
   'cni.dev/valid-attachments': z.optional(z.array(keyed({ containerID: text, ifname: text }))),
 })
 
 /** The common part of a config, after parsing. `''` stands for an absent text. */
 export type NetConf = z.output<typeof netConfSchema>
+
+/** Reads a config for a DEL: a key that only an ADD would use, and could not, must not keep it from cleaning up. */
+export const readRemovalConf = (raw: unknown): NetConf => readKeys(keyed(removalShape), raw, '')
 
 /** Keys of a config that belong to the runtime or to Multus and deserve no near-miss warning. */
 export const netConfKeys = [

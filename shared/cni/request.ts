@@ -5,7 +5,7 @@
 import { type CniArgs, parseArgs } from './args.ts'
 import { CniError } from './errors.ts'
 import { readKeys } from './keys.ts'
-import { type NetConf, netConfSchema } from './netconf.ts'
+import { type NetConf, netConfSchema, readRemovalConf } from './netconf.ts'
 import {
   type CniVersion,
   impliedVersion,
@@ -154,9 +154,9 @@ export function parseRequest(
   const stdin = readStdin()
   const raw = parseConfig(stdin)
   if (typeof raw.cniVersion === 'string') onConfig(raw.cniVersion)
-  const config = readKeys(netConfSchema, raw, '')
-  checkNetworkName(config.name)
   const verb = env.CNI_COMMAND ?? ''
+  const config = verb === 'DEL' ? readRemovalConf(raw) : readKeys(netConfSchema, raw, '')
+  checkNetworkName(config.name)
   if (!isRequestVerb(verb)) throw new CniError('ERR_ENVIRONMENT', `unknown CNI_COMMAND: ${verb}`)
   return Object.freeze({
     verb,
@@ -165,7 +165,8 @@ export function parseRequest(
     netnsPath: env.CNI_NETNS ?? '',
     netnsOverride: /^(1|true)$/i.test(env.CNI_NETNS_OVERRIDE ?? ''),
     pluginPath: (env.CNI_PATH ?? '').split(':').filter((folder) => folder !== ''),
-    args: parseArgs(env.CNI_ARGS ?? ''),
+    // What only an ADD uses must not keep a DEL from cleaning up.
+    args: verb === 'ADD' || verb === 'CHECK' ? parseArgs(env.CNI_ARGS ?? '') : {},
     config,
     raw,
     stdin,

@@ -21,7 +21,7 @@ test('the median file of the program has at most 120 lines', () => {
 const heads = [
   /^(\s*)(?:export )?(?:async )?function\*? (\w+)/,
   /^(\s*)(?:export )?const (\w+) = (?:async )?\(.*=> \{$/,
-  /^(\s+)(?:static )?(?:async )?(#?\w+)\((?!.*=>).*\{$/,
+  /^(\s+)(?:static )?(?:async )?(#?\w+)\([^)]*\)(?:: .+)? \{$/,
 ]
 
 /** Functions and methods by their indentation, which the formatter guarantees: from the head to the closing brace. */

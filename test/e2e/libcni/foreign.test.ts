@@ -147,3 +147,15 @@ test('libcni del leaves nothing when add failed in the plugin after berth-macvla
   expect(host.linksOf(pod.name)).toEqual(['net1'])
   client.detach([pod])
 })
+
+test('libcni add leaves the lease of host-local alone when the attachment is alive already', () => {
+  using host = new Host()
+  const { ipam, leases } = hostLocal(host)
+  using client = new Libcni(host, network(host, { ipam }))
+  const pod = host.pod()
+  client.add(pod)
+  expect(client.call('add', pod).exitCode).toBe(1)
+  expect(leases()).toEqual(['10.30.0.5'])
+  expect(client.check(pod)).toEqual(silence)
+  client.detach([pod])
+})
