@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { nothing } from '../packaging/nothing.ts'
 import { measureKernelPart } from './kernel.ts'
 import { type Ratio, renderTables, Samples } from './measure.ts'
+import { measureStore } from './store.ts'
 
 const root = join(import.meta.dirname, '..')
 const ours = join(root, 'dist', 'cni')
@@ -123,6 +124,7 @@ function measure(setup: Setup): void {
   for (let round = 0; round < rounds; round++) oneRound(setup, samples, round)
   measureKernelPart(discarded, `/run/netns/${setup.pod}`, nic, warmUpRounds)
   measureKernelPart(samples, `/run/netns/${setup.pod}`, nic, rounds)
+  measureStore(samples, [0, 1000, 10_000], rounds)
   report(samples)
 }
 

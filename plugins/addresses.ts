@@ -13,7 +13,7 @@ import {
   planOf,
   releaseAddresses,
 } from '../ipam/index.ts'
-import { CniError } from '../shared/cni/errors.ts'
+import { CniError, orUnavailable } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { parseResult, type Result } from '../shared/cni/result.ts'
 import { delegate } from '../shared/host/delegate.ts'
@@ -106,10 +106,5 @@ export async function checkAddressing(request: Request, deps: Deps): Promise<voi
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'STATUS')
   if (request.config.ipam?.type === ipamType) planOf(request)
-  try {
-    deps.store.checkWritable()
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
-  }
+  orUnavailable(() => deps.store.checkWritable())
 }

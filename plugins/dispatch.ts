@@ -32,24 +32,14 @@ const versionReply = (): Reply => ({
   stdout: `${JSON.stringify({ cniVersion: newestVersion, supportedVersions })}\n`,
 })
 
+/** The verbs that answer with silence, and the plugin's function for each. */
+const silentVerbs = { DEL: 'del', CHECK: 'check', GC: 'gc', STATUS: 'status' } as const
+
 async function run(plugin: Plugin, request: Request, deps: Deps): Promise<string> {
   for (const warning of plugin.keyWarnings(request)) log('warn', warning)
-  switch (request.verb) {
-    case 'ADD':
-      return renderResult(await plugin.add(request, deps), request.version)
-    case 'DEL':
-      await plugin.del(request, deps)
-      return ''
-    case 'CHECK':
-      await plugin.check(request, deps)
-      return ''
-    case 'GC':
-      await plugin.gc(request, deps)
-      return ''
-    case 'STATUS':
-      await plugin.status(request, deps)
-      return ''
-  }
+  if (request.verb === 'ADD') return renderResult(await plugin.add(request, deps), request.version)
+  await plugin[silentVerbs[request.verb]](request, deps)
+  return ''
 }
 
 /** Answers a call. Never throws: whatever goes wrong becomes the specification's error JSON and exit code 1. */

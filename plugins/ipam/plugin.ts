@@ -1,6 +1,6 @@
 /** berth-ipam as a plugin of its own, under a main plugin that is not ours. */
 import { checkLeases, claim, collect, ipamKeyWarnings, ipamResult, planOf, releaseAddresses } from '../../ipam/index.ts'
-import { CniError } from '../../shared/cni/errors.ts'
+import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { parseResult } from '../../shared/cni/result.ts'
 import { openNetns } from '../../shared/host/netns.ts'
 import { log } from '../../shared/log.ts'
@@ -29,12 +29,7 @@ export const ipamPlugin: Plugin = {
 
   async status(request, { store }) {
     planOf(request)
-    try {
-      store.checkWritable()
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
-    }
+    orUnavailable(() => store.checkWritable())
   },
 
   keyWarnings: ({ raw }) => ipamKeyWarnings(raw.ipam),

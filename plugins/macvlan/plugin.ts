@@ -1,6 +1,6 @@
 /** berth-macvlan: its verbs. */
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
-import { CniError } from '../../shared/cni/errors.ts'
+import { orUnavailable } from '../../shared/cni/errors.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { checkAddressing, collectAddresses } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
@@ -21,12 +21,7 @@ export const macvlanPlugin: Plugin = {
     // A master in the container cannot be looked for before there is one.
     if (!config.masterInContainer) {
       using host = new NetlinkSocket()
-      try {
-        findMaster(host, config)
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
-      }
+      orUnavailable(() => findMaster(host, config))
     }
     await checkAddressing(request, deps)
   },

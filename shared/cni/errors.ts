@@ -54,6 +54,16 @@ export function toCniError(error: unknown): CniError {
   return new CniError('ERR_INTERNAL', message, { cause: error })
 }
 
+/** Runs a check of STATUS: whatever it throws means that an ADD would fail now. */
+export function orUnavailable(check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
+  }
+}
+
 /** The error as the specification's JSON; `details` only when there are any. */
 export function renderError(error: CniError, cniVersion: string | undefined): string {
   const version = cniVersion === undefined ? newestVersion : cniVersion || impliedVersion
