@@ -1,13 +1,13 @@
 /**
  * Claiming and releasing: lock -> read -> decide -> write -> unlock. The same attachment gets the same answer again.
  */
-import { formatCidr, formatIp, sameIp } from '../shared/address.ts'
+import { formatCidr, formatIp, type Ip, sameIp } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { netnsAlive, sameNetns } from '../shared/host/netns.ts'
 import { answers, decide, type Grant, type Held, type RequestedAddress } from './decide.ts'
 import type { Plan } from './plan.ts'
-import { type AttachmentRecord, describeKey, leaseIp, recordFormat, recordKey } from './record.ts'
+import { type AttachmentRecord, describeKey, type Lease, leaseIp, recordFormat, recordKey } from './record.ts'
 import type { Store } from './store.ts'
 
 /** What is claimed, and what the record shall say about who claims it. */
@@ -31,16 +31,18 @@ export interface Claimed {
 /** Addresses lost to a caller who ignores the lock before we give up; each round finds the next free one. */
 const lostRacesMax = 16
 
-function newRecord(claim: Claim, grants: readonly Grant[]): AttachmentRecord {
+const toLease = ({ address, gateway, range }: Grant): Lease => ({
+  address: formatCidr(address),
+  ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
+  range,
+})
+
+function newRecord(claim: Claim, leases: Lease[]): AttachmentRecord {
   return {
     format: recordFormat,
     ...claim.key,
     space: claim.plan.space,
-    leases: grants.map(({ address, gateway, range }) => ({
-      address: formatCidr(address),
-      ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
-      range,
-    })),
+    leases,
     ...(claim.link === undefined ? {} : { link: claim.link }),
     ...(claim.netns === undefined ? {} : { netns: claim.netns }),
     ...(claim.pod === undefined ? {} : { pod: claim.pod }),
@@ -58,18 +60,24 @@ const inSameNetns = (record: AttachmentRecord, claim: Claim): boolean =>
   record.bootId === claim.bootId &&
   (record.netns === undefined || claim.netns === undefined || sameNetns(record.netns, claim.netns))
 
-/**
- * What an earlier call of the same attachment left: its record when that is the answer to this call too, otherwise the
- * addresses to take up again after a crash or a reboot. Throws ERR_CONFLICT when it is in use and does not fit.
- */
-function takeUp(store: Store, claim: Claim): AttachmentRecord | RequestedAddress[] {
+/** What an earlier call of the same attachment left for this one. */
+type Earlier =
+  | { readonly answer: AttachmentRecord }
+  /** Leases to take up again after a crash or a reboot: the same addresses for a new link and namespace. */
+  | { readonly leases: AttachmentRecord['leases'] | undefined }
+
+/** Throws ERR_CONFLICT when the attachment is in use and asks for something else now. */
+function takeUp(store: Store, claim: Claim): Earlier {
   const earlier = store.find(claim.key)
-  if (earlier === undefined) return []
-  const ips = earlier.leases.map(leaseIp)
-  const whole = store.complete(earlier)
-  const fits = whole && earlier.space === claim.plan.space && answers(claim.plan, claim.requested, ips)
+  if (earlier === undefined) return { leases: undefined }
+  if (!store.complete(earlier)) {
+    // Somebody else got one of its addresses, so the call that wrote it never answered.
+    store.remove(claim.key)
+    return { leases: undefined }
+  }
+  const fits = earlier.space === claim.plan.space && answers(claim.plan, claim.requested, earlier.leases.map(leaseIp))
   const sameLink = (earlier.link === undefined) === (claim.link === undefined)
-  if (fits && sameLink && inSameNetns(earlier, claim)) return earlier
+  if (fits && sameLink && inSameNetns(earlier, claim)) return { answer: earlier }
   if (isAlive(earlier, claim.bootId)) {
     const held = earlier.leases.map(({ address }) => address).join(', ') || 'no address'
     const details = `it holds ${held} in "${earlier.netns?.path}"`
@@ -77,7 +85,23 @@ function takeUp(store: Store, claim: Claim): AttachmentRecord | RequestedAddress
     throw new CniError('ERR_CONFLICT', message, { details })
   }
   store.remove(claim.key)
-  return fits ? ips.map((ip) => ({ ip, prefix: undefined })) : []
+  return { leases: fits ? earlier.leases : undefined }
+}
+
+/** Puts a record with new leases. Throws ERR_TRY_AGAIN when others snatch every address that looked free. */
+function putDecided(store: Store, claim: Claim): AttachmentRecord {
+  const lost: Ip[] = []
+  while (lost.length <= lostRacesMax) {
+    const grants = decide(claim.plan, claim.requested, heldBy(store, claim.plan.space, lost))
+    const record = newRecord(claim, grants.map(toLease))
+    const taken = store.put(record)
+    if (taken === undefined) return record
+    lost.push(taken)
+  }
+  throw new CniError(
+    'ERR_TRY_AGAIN',
+    `Cannot claim for ${describeKey(claim.key)}: others were faster ${lost.length} times`,
+  )
 }
 
 /**
@@ -87,26 +111,18 @@ function takeUp(store: Store, claim: Claim): AttachmentRecord | RequestedAddress
 export function claimAddresses(store: Store, claim: Claim): Claimed {
   return store.locked(() => {
     const earlier = takeUp(store, claim)
-    if (!Array.isArray(earlier)) return { record: earlier, fresh: false }
-    const requested = earlier.length > 0 && claim.plan.ranges.length > 0 ? earlier : claim.requested
-    const lost: AttachmentRecord['leases'] = []
-    while (lost.length <= lostRacesMax) {
-      const grants = decide(claim.plan, requested, heldBy(store, claim.plan.space, lost))
-      const record = newRecord(claim, grants)
-      const taken = store.put(record)
-      if (taken === undefined) return { record, fresh: true }
-      lost.push(...record.leases.filter((lease) => sameIp(leaseIp(lease), taken)))
+    if ('answer' in earlier) return { record: earlier.answer, fresh: false }
+    if (earlier.leases !== undefined) {
+      const record = newRecord(claim, earlier.leases)
+      if (store.put(record) === undefined) return { record, fresh: true }
     }
-    throw new CniError(
-      'ERR_TRY_AGAIN',
-      `Cannot claim for ${describeKey(claim.key)}: others were faster ${lost.length} times`,
-    )
+    return { record: putDecided(store, claim), fresh: true }
   })
 }
 
-function heldBy(store: Store, space: string, lost: AttachmentRecord['leases']): Held {
+function heldBy(store: Store, space: string, lost: readonly Ip[]): Held {
   return {
-    has: (ip) => lost.some((lease) => sameIp(leaseIp(lease), ip)) || store.isHeld(space, ip),
+    has: (ip) => lost.some((other) => sameIp(other, ip)) || store.isHeld(space, ip),
     holder: (ip) => {
       const record = store.holder(space, ip)
       return record === undefined ? 'somebody else' : describeKey(recordKey(record))

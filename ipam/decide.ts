@@ -122,26 +122,28 @@ function grantUnplanned({ ip, prefix }: RequestedAddress): Grant {
  */
 export function decide(plan: Plan, requested: readonly RequestedAddress[], held: Held): Grant[] {
   const slots = slotsOf(plan)
-  if (slots.length === 0) return requested.map((request) => unheld(grantUnplanned(request), held))
-  const assigned = assign(slots, requested)
   const granted: Grant[] = []
   const grantedHere: Held = {
     has: (ip) => held.has(ip) || granted.some(({ address }) => sameIp(address.ip, ip)),
     holder: (ip) => (held.has(ip) ? held.holder(ip) : 'this attachment itself'),
   }
+  const give = (grant: Grant): Grant => {
+    granted.push(grant)
+    return grant
+  }
+  const giveNamed = (grant: Grant): Grant => give(unheld(grant, grantedHere))
+  if (slots.length === 0) return requested.map((request) => giveNamed(grantUnplanned(request)))
+  const assigned = assign(slots, requested)
   // Addresses named by somebody first: a dynamic one must not take what another slot is about to be given.
   const named = slots.map((slot) => {
     const wanted = assigned.get(slot)?.map((request) => grantRequested(request, slot))
     const own = wanted ?? (isRange(slot) ? [] : [grantFixed(slot)])
-    for (const grant of own) granted.push(unheld(grant, grantedHere))
-    return own
+    return own.map(giveNamed)
   })
   return slots.flatMap((slot, index) => {
     const own = named[index] ?? []
     if (own.length > 0 || !isRange(slot)) return own
-    const grant = grantLowest(slot, grantedHere)
-    granted.push(grant)
-    return [grant]
+    return [give(grantLowest(slot, grantedHere))]
   })
 }
 

@@ -164,7 +164,8 @@ export class FileStore implements Store {
     const text = readIfExists(own)
     if (text === undefined) return false
     const ino = inodeOf(own)
-    const record = parseRecord(text)
+    const parsed = parseRecord(text)
+    const record = parsed !== undefined && sameKey(recordKey(parsed), key) ? parsed : undefined
     // A damaged record cannot say what it holds; its names still can, being names of the same file.
     const names = record?.leases.map((lease) => addressName(record.space, leaseIp(lease))) ?? this.#names()
     for (const path of names.map((name) => this.#path(name))) {

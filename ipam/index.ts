@@ -1,6 +1,6 @@
 /** The IPAM's door: what the plugins, and whoever else keeps attachments, may use of it. */
 import { CniError } from '../shared/cni/errors.ts'
-import { nearMisses } from '../shared/cni/keys.ts'
+import { keyValue, nearMisses } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
 import type { Result } from '../shared/cni/result.ts'
 import { readBootId } from '../shared/host/boot.ts'
@@ -25,15 +25,14 @@ export const openStore = (dataDir: string): Store => new FileStore(dataDir)
 
 /** The plan of a request's `ipam` object. Throws ERR_CONFIG when it has none, or one that cannot be read. */
 export function planOf(request: Request): Plan {
-  const spelled = Object.keys(request.raw).find((key) => key.toLowerCase() === 'ipam')
-  const ipam = spelled === undefined ? undefined : request.raw[spelled]
-  if (ipam === undefined || ipam === null) throw new CniError('ERR_CONFIG', "IPAM config missing 'ipam' key")
+  const ipam = keyValue(request.raw, 'ipam')
+  if (ipam === undefined) throw new CniError('ERR_CONFIG', "IPAM config missing 'ipam' key")
   return whereaboutsPlan(ipam)
 }
 
 /** Warnings about keys of the `ipam` object that are probably misspelt. */
-export const ipamKeyWarnings = (ipam: unknown): string[] =>
-  nearMisses(ipam, [...Object.keys(whereaboutsShape), ...whereaboutsUnusedKeys], 'ipam.')
+export const ipamKeyWarnings = ({ raw }: Request): string[] =>
+  nearMisses(keyValue(raw, 'ipam'), [...Object.keys(whereaboutsShape), ...whereaboutsUnusedKeys], 'ipam.')
 
 /**
  * The addresses asked for, from the first place that asks: runtimeConfig.ips, args.cni.ips, CNI_ARGS IP (CONVENTIONS.md:

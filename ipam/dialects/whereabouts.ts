@@ -127,16 +127,22 @@ function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined,
   const whole = cidrSpan(network)
   const usable = usableSpan(network)
   const bound = (key: 'range_start' | 'range_end', fromNotation: Ip | undefined): bigint | undefined => {
-    const ip = config[key] === '' ? fromNotation : readIp(at(key), config[key])
-    if (ip === undefined) return undefined
-    if (!spanContains(whole, ip)) refuse(at(key), formatIp(ip), `lies outside the range ${formatCidr(network)}`)
-    return ip.value
+    const written = config[key]
+    const ip = written === '' ? fromNotation : readIp(at(key), written)
+    if (ip === undefined || spanContains(whole, ip)) return ip?.value
+    const why = `lies outside the range ${formatCidr(network)}`
+    return written === ''
+      ? refuse(at('range'), config.range, `"${formatIp(ip)}" ${why}`)
+      : refuse(at(key), written, why)
   }
   const start = bound('range_start', notation.start) ?? usable.first
   const end = bound('range_end', notation.end) ?? usable.last
   if (start > end) {
-    const ends = [start, end].map((value) => formatIp({ family: whole.family, value }))
-    refuse(at('range_end'), ends[1] ?? '', `comes before range_start "${ends[0]}"`)
+    const [from, to] = [start, end].map((value) => formatIp({ family: whole.family, value }))
+    if (config.range_start === '' && config.range_end === '') {
+      refuse(at('range'), config.range, `"${to}" comes before "${from}"`)
+    }
+    refuse(at('range_end'), to ?? '', `comes before range_start "${from}"`)
   }
   const excluded = config.exclude.map((value, index) => readExclude(at(`exclude.${index}`), value, network))
   // A pod with a router's address would answer for it; the kernel refuses the route through oneself besides.

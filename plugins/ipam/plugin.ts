@@ -32,5 +32,5 @@ export const ipamPlugin: Plugin = {
     orUnavailable(() => store.checkWritable())
   },
 
-  keyWarnings: ({ raw }) => ipamKeyWarnings(raw.ipam),
+  keyWarnings: ipamKeyWarnings,
 }

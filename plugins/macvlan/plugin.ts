@@ -28,6 +28,6 @@ export const macvlanPlugin: Plugin = {
 
   keyWarnings: (request) => [
     ...macvlanKeyWarnings(request),
-    ...(request.config.ipam?.type === ipamType ? ipamKeyWarnings(request.raw.ipam) : []),
+    ...(request.config.ipam?.type === ipamType ? ipamKeyWarnings(request) : []),
   ],
 }

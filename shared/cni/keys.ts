@@ -8,14 +8,21 @@ import { CniError } from './errors.ts'
 const isObject = (raw: unknown): raw is Record<string, unknown> =>
   typeof raw === 'object' && raw !== null && !Array.isArray(raw)
 
+/** The value of a key, however its capitals are; undefined when there is none. */
+export function keyValue(raw: unknown, key: string): unknown {
+  if (!isObject(raw)) return undefined
+  const lower = key.toLowerCase()
+  const spelled = Object.hasOwn(raw, key) ? key : Object.keys(raw).find((other) => other.toLowerCase() === lower)
+  return spelled === undefined ? undefined : (raw[spelled] ?? undefined)
+}
+
 /** The values of an object under the names the schema knows; what it does not know is dropped. */
 function foldKeys(raw: unknown, known: readonly string[]): unknown {
   if (!isObject(raw)) return raw
   const folded: Record<string, unknown> = {}
   for (const key of known) {
-    const lower = key.toLowerCase()
-    const spelled = Object.hasOwn(raw, key) ? key : Object.keys(raw).find((other) => other.toLowerCase() === lower)
-    if (spelled !== undefined && raw[spelled] !== null) folded[key] = raw[spelled]
+    const value = keyValue(raw, key)
+    if (value !== undefined) folded[key] = value
   }
   return folded
 }
@@ -31,12 +38,7 @@ export function keyed<Shape extends z.core.$ZodShape>(shape: Shape) {
 const spell = (value: unknown): string => JSON.stringify(value)?.slice(0, 200) ?? 'nothing'
 
 const valueAt = (raw: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((value, key) => {
-    if (Array.isArray(value)) return value[Number(key)]
-    if (!isObject(value)) return undefined
-    const lower = String(key).toLowerCase()
-    return value[Object.keys(value).find((other) => other.toLowerCase() === lower) ?? '']
-  }, raw)
+  path.reduce<unknown>((value, key) => (Array.isArray(value) ? value[Number(key)] : keyValue(value, String(key))), raw)
 
 /** Reads `raw` by `schema`; throws ERR_CONFIG that names the key (below `where`), the value and what it must be. */
 export function readKeys<Schema extends z.ZodMiniType>(schema: Schema, raw: unknown, where: string): z.output<Schema> {
@@ -61,21 +63,22 @@ z.config({
   },
 })
 
-/** Edit distance of at most 2, swaps of neighbours counted as two; enough for a slip of the finger. */
-function isSlip(typed: string, known: string): boolean {
-  if (Math.abs(typed.length - known.length) > 2) return false
+/** How many letters must be put in, left out or replaced to make one text the other; swapped neighbours count as two. */
+function editDistance(typed: string, known: string): number {
   let row = Array.from({ length: known.length + 1 }, (_, column) => column)
   for (let line = 1; line <= typed.length; line++) {
     const next = [line]
     for (let column = 1; column <= known.length; column++) {
-      const same = typed[line - 1] === known[column - 1]
-      const replaced = (row[column - 1] ?? 0) + (same ? 0 : 1)
+      const replaced = (row[column - 1] ?? 0) + (typed[line - 1] === known[column - 1] ? 0 : 1)
       next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
     }
     row = next
   }
-  return (row[known.length] ?? 3) <= 2
+  return row.at(-1) ?? 0
 }
+
+/** More slips than this make another word. */
+const slipsMax = 2
 
 /** One warning for each key of `raw` that is not known but nearly so; short keys are never near anything. */
 export function nearMisses(raw: unknown, known: readonly string[], where: string): string[] {
@@ -84,7 +87,11 @@ export function nearMisses(raw: unknown, known: readonly string[], where: string
   return Object.keys(raw).flatMap((key) => {
     const typed = key.toLowerCase()
     if (lowered.has(typed)) return []
-    const meant = known.find((candidate) => candidate.length > 3 && isSlip(typed, candidate.toLowerCase()))
-    return meant === undefined ? [] : [`unknown key "${where}${key}" is ignored; did you mean "${meant}"?`]
+    const [nearest] = known
+      .filter((candidate) => candidate.length > 3 && Math.abs(candidate.length - typed.length) <= slipsMax)
+      .map((candidate) => ({ candidate, slips: editDistance(typed, candidate.toLowerCase()) }))
+      .sort((a, b) => a.slips - b.slips)
+    if (nearest === undefined || nearest.slips > slipsMax) return []
+    return [`unknown key "${where}${key}" is ignored; did you mean "${nearest.candidate}"?`]
   })
 }

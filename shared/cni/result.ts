@@ -64,7 +64,7 @@ export interface Result {
 export function parseResult(raw: unknown, configVersion: CniVersion, where = 'prevResult'): Result {
   made ??= makeSchemas()
   const named = readKeys(made.version, raw, where).cniVersion
-  const version = parseVersion(named ?? (configVersion || impliedVersion))
+  const version = parseVersion(named || configVersion || impliedVersion)
   if (version === undefined) {
     throw new CniError('ERR_DECODE', `could not parse ${where}: unsupported cniVersion ${JSON.stringify(named)}`)
   }

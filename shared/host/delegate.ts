@@ -2,7 +2,7 @@
  * Calling another plugin as the specification says (SPEC section 4): found on CNI_PATH, given our environment and the
  * whole config, its errors passed through.
  */
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { CniError } from '../cni/errors.ts'
 import type { Environment } from '../cni/request.ts'
 
@@ -11,17 +11,22 @@ const answerMaxBytes = 4 * 1024 * 1024
 /** Below the shortest time-out of a runtime, so that our caller hears who was slow. */
 const delegateTimeoutMs = 50_000
 
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    // Not in this folder; when it is in none, the error names all of them.
+    return false
+  }
+}
+
 function findPlugin(type: string, folders: readonly string[]): string {
   // A type with a slash would run any program of the host as root (CVE-2021-20206).
   if (type.includes('/')) throw new CniError('ERR_CONFIG', `Cannot call plugin "${type}": the type is a path`)
   for (const folder of folders) {
     const path = `${folder}/${type}`
-    try {
-      accessSync(path, constants.X_OK)
-      return path
-    } catch {
-      // Not in this folder; the error below names all of them.
-    }
+    if (isExecutable(path)) return path
   }
   throw new CniError('ERR_CONFIG', `failed to find plugin "${type}" in path [${folders.join(' ')}]`)
 }

@@ -25,6 +25,7 @@ export function storeContract(name: string, make: () => Store): void {
     contractOfEmpty(() => store)
     contractOfLocked(() => store)
     contractOfPut(() => store)
+    contractOfFind(() => store)
     contractOfRemove(() => store)
     contractOfComplete(() => store)
     contractOfSequences(make)
@@ -128,7 +129,9 @@ function contractOfPut(store: () => Store): void {
     expect(store().find(keyOf('a'))).toEqual(first)
     expect(store().isHeld('default', ip('10.0.0.2'))).toBe(false)
   })
+}
 
+function contractOfFind(store: () => Store): void {
   it('find() tells keys apart that are alike', () => {
     const keys = [
       keyOf('b', { network: 'a', ifName: 'c,d' }),

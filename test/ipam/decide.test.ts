@@ -237,7 +237,7 @@ describe('decide() of a plan without ranges', () => {
     expect(failureOf(() => granted(planOf([]), heldOf('10.0.0.7'), '10.0.0.7/24')).errorName).toBe('ERR_TAKEN')
   })
 
-  it.fails('refuses an address that is asked for twice', () => {
+  it('refuses an address that is asked for twice', () => {
     expect(failureOf(() => granted(planOf([]), nobody, '10.0.0.7/24', '10.0.0.7/24')).errorName).toBe('ERR_TAKEN')
   })
 })

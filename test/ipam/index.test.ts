@@ -51,7 +51,7 @@ describe('planOf()', () => {
     expect([failure.code, failure.message]).toEqual([7, "IPAM config missing 'ipam' key"])
   })
 
-  it.fails('reads the exact spelling when there are two', () => {
+  it('reads the exact spelling when there are two', () => {
     const request = requestOf({ IPAM: { type: 'x', range: '10.9.0.0/24' }, ipam })
     expect(request.config.ipam?.type).toBe('berth-ipam')
     expect(planOf(request).ranges).toMatchObject([{ text: range }])
@@ -222,7 +222,7 @@ describe('ipamKeyWarnings()', () => {
     ['route', 'routes'],
     ['adresses', 'addresses'],
   ])('warns of %s', (typed, meant) => {
-    expect(ipamKeyWarnings({ ...ipam, [typed]: 1 })).toEqual([
+    expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, [typed]: 1 } }))).toEqual([
       `unknown key "ipam.${typed}" is ignored; did you mean "${meant}"?`,
     ])
   })
@@ -230,7 +230,7 @@ describe('ipamKeyWarnings()', () => {
   it.each(['kubernetes', 'log_file', 'log_level', 'configuration_path', 'overlapping_ranges', 'subnet', 'name'])(
     'says nothing of %s',
     (key) => {
-      expect(ipamKeyWarnings({ ...ipam, [key]: 1 })).toEqual([])
+      expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, [key]: 1 } }))).toEqual([])
     },
   )
 })

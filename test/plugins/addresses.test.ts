@@ -103,6 +103,12 @@ describe('acquire()', () => {
     expect([verbs(), recorded()]).toEqual([['ADD', 'DEL'], []])
   })
 
+  it('leaves the foreign IPAM alone when a later step of a repeated call fails', async () => {
+    await acquireFor(foreign(answer))
+    await expect(acquireFor(foreign(answer), link, failure)).rejects.toBe(failure)
+    expect([verbs(), recorded().length]).toEqual([['ADD', 'ADD'], 1])
+  })
+
   it.each([
     ['fails', 'exit 1', 'Plugin "foreign" failed: exit code 1'],
     ['answers without an address', `echo '{"cniVersion":"1.1.0"}'`, 'IPAM plugin "foreign" returned missing IP config'],

@@ -79,14 +79,16 @@ describe('makeDirectory()', () => {
     expect(statSync(`${root}/a/b`).isDirectory()).toBe(true)
   })
 
-  it.fails('makes a directory that is named from the working directory', () => {
+  it.each(['state', 'state/leases', './state/leases'])('makes %s, named from the working directory', (path) => {
     const home = process.cwd()
-    process.chdir(temporaryDirectory())
+    const root = temporaryDirectory()
+    process.chdir(root)
     try {
-      makeDirectory('state/leases')
+      makeDirectory(path)
     } finally {
       process.chdir(home)
     }
+    expect(modeOf(`${root}/${path}`)).toBe(0o700)
   })
 
   it('fails when a file is in the way', () => {

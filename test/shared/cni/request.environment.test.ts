@@ -69,6 +69,8 @@ describe('parseRequest() of an environment', () => {
     ['a tab', 'a\tb', characters],
     ['a newline', 'net1\n', characters],
     ['a zero byte', 'net1\0', characters],
+    ['an escape character', 'a\u001b[2J', characters],
+    ['a delete character', 'a\u007f', characters],
     ['a no-break space', 'a\u00a0b', characters],
     ['a next-line character', 'a\u0085b', characters],
     ['a pattern of the kernel', 'net%d', 'interface name contains %'],
@@ -91,8 +93,13 @@ describe('parseRequest() of an environment', () => {
     expect([code, message]).toEqual([4, `unknown CNI_COMMAND: ${CNI_COMMAND}`])
   })
 
-  it('passes on what CNI_ARGS is refused for', () => {
-    expect(failureIn({ CNI_ARGS: 'bad' })).toMatchObject({ code: 4, message: 'CNI_ARGS: invalid pair "bad"' })
+  it.each(['ADD', 'CHECK'])('passes on what CNI_ARGS is refused for when the verb is %s', (CNI_COMMAND) => {
+    const failure = failureIn({ CNI_COMMAND, CNI_ARGS: 'bad' })
+    expect([failure.code, failure.message]).toEqual([4, 'CNI_ARGS: invalid pair "bad"'])
+  })
+
+  it.each(['DEL', 'GC', 'STATUS'])('does not mind broken CNI_ARGS when the verb is %s', (CNI_COMMAND) => {
+    expect(requestOf({}, { CNI_COMMAND, CNI_ARGS: 'bad' }).args).toEqual({})
   })
 })
 

@@ -167,6 +167,26 @@ describe('parseRequest() of a config', () => {
   })
 })
 
+describe('parseRequest() of a DEL', () => {
+  const broken = { dns: 5, runtimeConfig: { ips: 'x' }, args: 'x', 'cni.dev/valid-attachments': 'x', prevResult: [] }
+
+  it.each(Object.entries(broken))('does not mind a broken "%s", which it does not need', (key, value) => {
+    expect(requestOf({ [key]: value }, { CNI_COMMAND: 'DEL' }).key.network).toBe('storage')
+  })
+
+  it('knows which IPAM to tell, however the key is spelled', () => {
+    expect(requestOf({ IPAM: { Type: 'host-local' } }, { CNI_COMMAND: 'DEL' }).config.ipam?.type).toBe('host-local')
+  })
+
+  it.each<[object, string]>([
+    [{ ipam: 5 }, 'Cannot read "ipam": 5: must be an object'],
+    [{ name: '../x' }, 'invalid characters found in network name'],
+    [{ cniVersion: '1.1' }, 'incompatible CNI versions'],
+  ])('refuses %j, which it needs', (config, message) => {
+    expect(failureOf(() => requestOf(config, { CNI_COMMAND: 'DEL' })).message).toBe(message)
+  })
+})
+
 describe('parseConfig()', () => {
   it('makes a key of its own of "__proto__", and changes no prototype', () => {
     const config = parseConfig('{"__proto__": {"master": "eth0"}}')

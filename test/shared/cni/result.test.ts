@@ -160,6 +160,26 @@ describe('parseResult()', () => {
       { interfaces: [{}] },
       'Cannot read "prevResult.interfaces.0.name": nothing: must be string',
     ],
+    [
+      'a fraction',
+      { routes: [{ dst: '::/0', mtu: 1400.5 }] },
+      'Cannot read "prevResult.routes.0.mtu": 1400.5: must be a whole number',
+    ],
+    [
+      'less than nothing',
+      { routes: [{ dst: '::/0', table: -1 }] },
+      'Cannot read "prevResult.routes.0.table": -1: must be 0 or more',
+    ],
+    [
+      'more than 32 bits',
+      { interfaces: [{ name: 'a', mtu: 4294967296 }] },
+      'Cannot read "prevResult.interfaces.0.mtu": 4294967296: must be 4294967295 or less',
+    ],
+    [
+      'a scope of more than a byte',
+      { routes: [{ dst: '::/0', scope: 256 }] },
+      'Cannot read "prevResult.routes.0.scope": 256: must be 255 or less',
+    ],
     ['a route that is a text', { routes: ['x'] }, 'Cannot read "prevResult.routes.0": "x": must be an object'],
   ])('names what is wrong when given %s', (_, raw, message) => {
     expect(failureOf(() => parseResult(raw, '1.0.0')).message).toBe(message)
@@ -170,7 +190,7 @@ describe('parseResult()', () => {
     expect(message).toBe('Cannot read "result of IPAM "x".ips": {}: must be array')
   })
 
-  it.fails('takes an empty version for none, as the reference does', () => {
+  it('takes an empty version for none, as the reference does', () => {
     expect(parseResult({ cniVersion: '', ips: [{ address: '10.0.0.7/24' }] }, '1.1.0')).toEqual(bare)
   })
 })

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { netnsAlive, openNetns, openNetnsForRemoval, sameNetns } from '../../../shared/host/netns.ts'
 import { failureOf } from '../failures.ts'
@@ -84,6 +84,14 @@ describe('netnsAlive()', () => {
 
   it.each(noNamespace)('says no when %s is at the path', (_, pathOf) => {
     expect(netnsAlive(pathOf(), { dev, ino })).toBe(false)
+  })
+})
+
+describe('netnsAlive() in doubt', () => {
+  it('says yes when the path cannot be looked at: who asks frees what it held', () => {
+    const path = `${temporaryDirectory()}/loop`
+    symlinkSync(path, path)
+    expect(netnsAlive(path, { dev, ino })).toBe(true)
   })
 })
 
