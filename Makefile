@@ -27,7 +27,7 @@ test: dist/cni/berth check ## everything: the gate, then the packaged program on
 	$(RUN) node_modules/.bin/vitest run --project thorough
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
-	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan
+	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan gcc=gcc libc6-dev=/usr/include/stdio.h linux-libc-dev=/usr/include/linux/rtnetlink.h
 	@$(RUN) bench/main.ts
 
 docs: node_modules/.ready ## write the README's key and error tables from the source

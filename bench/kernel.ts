@@ -1,44 +1,80 @@
-/** The kernel's part of an ADD inside one warm process: the messages of berth-macvlan, timed around their system calls. */
+/**
+ * The kernel's part of an ADD inside one warm process: the system calls of berth-macvlan around namespace, link, sysctls,
+ * addresses and routes, beside the floor, a C program that sends the fewest messages and does nothing else.
+ */
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { work } from '../packaging/build.ts'
 import { configureLink } from '../plugins/configure.ts'
+import type { Result } from '../shared/cni/result.ts'
 import { createMacvlan, deleteLink, findLink } from '../shared/host/links.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
 import { insideNetns, openNetns } from '../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../shared/host/random.ts'
 import type { Samples } from './measure.ts'
 
-const results = {
-  'kernel part of an ADD, IPv4': {
-    ips: [{ address: '10.0.0.5/24', gateway: '10.0.0.1' }],
-    routes: [{ dst: '0.0.0.0/0' }],
-  },
-  'kernel part of an ADD, dual stack': {
+export const kernelNames = {
+  floor: 'kernel floor of an ADD, C, IPv4',
+  v4: 'kernel part of an ADD, IPv4',
+  dual: 'kernel part of an ADD, dual stack',
+} as const
+
+const rest = { interfaces: [], dns: {} }
+const results: Record<string, Result> = {
+  [kernelNames.v4]: { ...rest, ips: [{ address: '10.0.0.5/24', gateway: '10.0.0.1' }], routes: [{ dst: '0.0.0.0/0' }] },
+  [kernelNames.dual]: {
+    ...rest,
     ips: [{ address: '10.0.0.5/24', gateway: '10.0.0.1' }, { address: 'fd00::5/64' }],
     routes: [{ dst: '0.0.0.0/0' }, { dst: 'fd01::/64', gw: 'fd00::1' }],
   },
 }
 
-/** Creates, configures and removes a macvlan in the pod's namespace `rounds` times for each kind of network. */
-export function measureKernelPart(samples: Samples, podPath: string, masterName: string, rounds: number): void {
+/** Rounds of one side before the other has its turn: a C process is started for each turn. */
+const turnRounds = 10
+
+export function buildFloor(): string {
+  const floor = join(work, 'floor')
+  const flags = ['-O2', '-Wall', '-Wextra', '-Werror', '-o', floor]
+  execFileSync('gcc', [...flags, join(import.meta.dirname, 'floor.c')], { stdio: 'inherit' })
+  return floor
+}
+
+interface Place {
+  readonly podPath: string
+  readonly host: NetlinkSocket
+  readonly masterIndex: number
+}
+
+function attachOnce(samples: Samples, name: string, result: Result, { podPath, host, masterIndex }: Place): void {
+  const chosen = { name: 'net1', index: randomLinkIndex(), mac: randomMac(), parentIndex: masterIndex }
+  const spec = { ...chosen, mode: 'bridge', mtuBytes: undefined, broadcastQueueLength: undefined } as const
+  const start = process.hrtime.bigint()
   using netns = openNetns(podPath, false)
-  using host = new NetlinkSocket()
   using pod = insideNetns(netns, () => new NetlinkSocket())
+  createMacvlan(host, { ...spec, netns })
+  configureLink(pod, netns, spec, result)
+  samples.add(name, Number(process.hrtime.bigint() - start) / 1e6)
+  deleteLink(pod, spec.index)
+}
+
+/** Both sides in turns, `rounds` of each. */
+export function measureKernelPart(
+  samples: Samples,
+  floor: string,
+  podPath: string,
+  masterName: string,
+  rounds: number,
+): void {
+  using host = new NetlinkSocket()
   const master = findLink(host, { name: masterName })
   if (master === undefined) throw new Error(`no link ${masterName}`)
-  const rest = {
-    mode: 'bridge',
-    parentIndex: master.index,
-    mtuBytes: undefined,
-    broadcastQueueLength: undefined,
-    netns,
-  } as const
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, result] of Object.entries(results)) {
-      const link = { ...rest, name: 'net1', index: randomLinkIndex(), mac: randomMac() }
-      samples.time(name, () => {
-        createMacvlan(host, link)
-        configureLink(pod, netns, link, { interfaces: [], dns: {}, ...result })
-      })
-      deleteLink(pod, link.index)
+  const place = { podPath, host, masterIndex: master.index }
+  for (let done = 0; done < rounds; done += turnRounds) {
+    const turn = Math.min(turnRounds, rounds - done)
+    const printed = execFileSync(floor, [podPath, String(master.index), String(turn)], { encoding: 'utf8' })
+    for (const line of printed.trim().split('\n')) samples.add(kernelNames.floor, Number(line) / 1000)
+    for (let round = 0; round < turn; round++) {
+      for (const [name, result] of Object.entries(results)) attachOnce(samples, name, result, place)
     }
   }
 }

@@ -76,6 +76,22 @@ describe('claimAddresses() beside a caller who ignores the lock', () => {
     expect(addressesOf(claim())).toEqual(['10.0.0.17/24'])
   })
 
+  it('claims the next free address when its own is lost while it is taken up after a restart', () => {
+    put(recordOf(key, ['10.0.0.1/24'], { netns: alive, bootId: 'boot-0' }))
+    // The moment between giving the old record up and putting the new one.
+    class Snatched extends FileStore {
+      override remove(removed: AttachmentKey): boolean {
+        const found = super.remove(removed)
+        symlinkSync('/nowhere/lease', `${dataDir}/leases/10.0.0.1`)
+        return found
+      }
+    }
+    store = new Snatched(dataDir)
+    const answer = claim()
+    expect([addressesOf(answer), store.find(key)]).toEqual([['10.0.0.2/24'], answer.record])
+    expect(namesOf()).toEqual(['10.0.0.1', '10.0.0.2', 'storage,ctr-1,net1'])
+  })
+
   it('gives up and holds nothing when it loses every time', () => {
     snatched(17)
     const names = namesOf()

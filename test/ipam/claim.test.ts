@@ -129,6 +129,7 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
     ['one more address', { plan: planOf([...plan.ranges, rangeOf('fd00::/64')]) }],
     ['no address', { plan: planOf([]) }],
     ['another space', { plan: { ...plan, space: 'blue' } }],
+    ['the same in another namespace', { netns: replaced }],
     ['a link that another plugin makes', { link: null }],
   ])('refuses when its namespace is alive and it asks for %s', (_, second) => {
     claimed()
@@ -189,6 +190,13 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
   ])('takes up what it had after a restart when the plan has %s', (_, shared, addresses) => {
     expect(claimed({ plan: shared })).toEqual([addresses, true])
     expect(claimed({ plan: shared, bootId: 'boot-2' })).toEqual([addresses, true])
+  })
+
+  it.fails('takes up its address after a restart with the gateway and the prefix that the plan has now', () => {
+    claimed()
+    const wider = planOf([rangeOf('10.0.0.0/16', { gateway: '10.0.0.254' })])
+    expect(claimed({ plan: wider, bootId: 'boot-2' })).toEqual([['10.0.0.2/16'], true])
+    expect(listed()).toMatchObject([{ leases: [{ gateway: '10.0.0.254', range: '10.0.0.0/16' }] }])
   })
 
   it('fails and changes nothing when its record is damaged', () => {

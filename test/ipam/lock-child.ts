@@ -1,8 +1,9 @@
 /**
  * A process that uses the lock, for lock.test.ts: `count <lock> <file> <rounds>` adds rounds to the number in a file;
- * `hold <lock>` says that it has the lock and keeps it until it is killed.
+ * `replace` does the same and puts a new file in the lock's place before it lets go; `hold <lock>` says that it has the
+ * lock and keeps it until it is killed.
  */
-import { readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { withLock } from '../../ipam/lock.ts'
 
 const sleep = (ms: number): void => {
@@ -11,13 +12,16 @@ const sleep = (ms: number): void => {
 
 const [task, lockPath = '', file = '', rounds = '0'] = process.argv.slice(2)
 
-if (task === 'count') {
+if (task !== 'hold') {
   for (let round = 0; round < Number(rounds); round++) {
     withLock(lockPath, () => {
       const before = Number(readFileSync(file, 'utf8'))
       // Long enough for everybody else to read the same number, if the lock let them in.
       sleep(0.2)
       writeFileSync(file, String(before + 1))
+      if (task !== 'replace') return
+      writeFileSync(`${lockPath}.${process.pid}`, '')
+      renameSync(`${lockPath}.${process.pid}`, lockPath)
     })
   }
 } else {

@@ -39,13 +39,16 @@ const held = (waitMs = 20): boolean => {
 }
 
 describe('withLock() between processes', () => {
-  it('lets one in at a time', async () => {
+  it.each([
+    ['', 'count', 25],
+    [', also when every holder puts a new lock file in place', 'replace', 50],
+  ])('lets one in at a time%s', async (_, task, rounds) => {
     const file = `${path}.counter`
     writeFileSync(file, '0')
-    const children = Array.from({ length: 8 }, () => start('count', path, file, '25'))
+    const children = Array.from({ length: 8 }, () => start(task, path, file, String(rounds)))
     const exits = await Promise.all(children.map((child) => once(child, 'exit')))
     expect(exits.map(([code]) => code)).toEqual(children.map(() => 0))
-    expect(readFileSync(file, 'utf8')).toBe('200')
+    expect(readFileSync(file, 'utf8')).toBe(String(8 * rounds))
   })
 
   it('keeps others out as long as its holder lives, and lets the next in when it is killed', async () => {

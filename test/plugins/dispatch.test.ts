@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FileStore } from '../../ipam/file-store.ts'
 import type { Deps } from '../../plugins/deps.ts'
@@ -6,6 +8,8 @@ import type { Environment } from '../../shared/cni/request.ts'
 import { environmentOfAdd } from '../shared/cni/requests.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { answerTo, callOf } from './calls.ts'
+
+const dispatchModule = fileURLToPath(new URL('../../plugins/dispatch.ts', import.meta.url))
 
 let deps: Deps
 beforeEach(() => {
@@ -96,6 +100,20 @@ describe('dispatch() of a defect', () => {
     }
     const { json } = await answerTo({ name: 'berth-ipam', environment: environmentOfAdd, readStdin }, deps)
     expect(json).toEqual({ cniVersion: '1.1.0', code: 999, msg: 'x is not iterable' })
+  })
+})
+
+describe('dispatch() of a defect, on standard error', () => {
+  it.fails('says where the defect is', () => {
+    const program = `
+      const { dispatch } = await import(${JSON.stringify(dispatchModule)})
+      function theDefect() { throw new TypeError('x is not iterable') }
+      await dispatch({ name: 'berth-ipam', environment: ${JSON.stringify(environmentOfAdd)}, readStdin: theDefect }, {})`
+    const run = spawnSync(process.execPath, ['--no-warnings', '--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    })
+    expect(run.stderr).toContain('x is not iterable')
+    expect(run.stderr).toContain('at theDefect')
   })
 })
 

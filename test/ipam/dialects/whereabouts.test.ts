@@ -233,6 +233,14 @@ describe('whereaboutsPlan()', () => {
     expect(failureOf(() => whereaboutsPlan(ipam)).message).toMatch(/^Cannot read "ipam": .*: must be an object$/)
   })
 
+  it.fails.each([
+    ['the broadcast address', { range, range_start: '10.0.0.255' }, '10.0.0.255'],
+    ['beyond the last end', { range: '10.0.0.5-10.0.0.9/24', range_start: '10.0.0.20' }, '10.0.0.20'],
+  ])('names "range_start", which alone was written, when it is %s', (_, ipam, written) => {
+    const { message } = failureOf(() => whereaboutsPlan(ipam))
+    expect(message).toContain(`Cannot read "ipam.range_start": "${written}"`)
+  })
+
   it.each([
     ['a first end outside', '10.1.0.1-10.0.0.9/24'],
     ['its ends swapped', '10.0.0.9-10.0.0.5/24'],
