@@ -36,6 +36,9 @@ const foreignType = ({ config }: Request): string | undefined => {
   return type === undefined || type === '' || type === ipamType ? undefined : type
 }
 
+/** Whether the addresses come from an IPAM plugin that is not ours. */
+export const isForeign = (request: Request): boolean => foreignType(request) !== undefined
+
 async function callForeign(request: Request, deps: Deps, type: string, verb: Request['verb']): Promise<string> {
   const { pluginPath: folders, stdin } = request
   return await delegate({ type, verb, folders, environment: deps.environment, stdin })

@@ -9,7 +9,7 @@ import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
-import { acquire } from '../addresses.ts'
+import { acquire, isForeign } from '../addresses.ts'
 import { configureLink } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
@@ -56,8 +56,10 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   const home = config.masterInContainer ? pod : host
   const master = findMaster(home, config)
   checkAgainstMaster(config, master)
-  // Asked before anything is claimed: a foreign IPAM may take a second ADD of a living attachment for a new one.
-  if (findLink(pod, { name: request.key.ifName }) !== undefined) refuseTakenName(request.key.ifName)
+  // A foreign IPAM may take a second ADD of a living attachment for a new one, so it must not get to see it. Ours knows
+  // better, and the kernel finds out without being asked.
+  if (isForeign(request) && findLink(pod, { name: request.key.ifName }) !== undefined)
+    refuseTakenName(request.key.ifName)
   const inherited = config.mode === 'passthru' ? master.mac : undefined
   const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
 

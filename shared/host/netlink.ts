@@ -19,8 +19,11 @@ const NLM_F_ACK_TLVS = 0x200
 const NLMSGERR_ATTR_MSG = 1
 const headerBytes = 16
 
-/** A shorter buffer would cut an answer silently; the kernel builds dumps of at most 32 KiB. */
-const readBufferBytes = 65536
+/**
+ * What is received, one answer of the kernel at a time; reading is synchronous, so one buffer serves all sockets. A shorter
+ * one would cut an answer silently: the kernel builds dumps of at most 32 KiB.
+ */
+const received = Buffer.allocUnsafeSlow(65536)
 
 export const netlinkFlags = { create: NLM_F_CREATE | NLM_F_EXCL, dump: NLM_F_DUMP }
 
@@ -111,15 +114,15 @@ export function readAttributes(body: Buffer, offset: number): Map<number, Buffer
   return attributes
 }
 
-function* splitAnswers(received: Buffer): Generator<Answer> {
-  for (let at = 0; at + headerBytes <= received.length; ) {
-    const length = received.readUInt32LE(at)
-    if (length < headerBytes || at + length > received.length) return
-    const body = received.subarray(at + headerBytes, at + length)
+function* splitAnswers(bytes: Buffer): Generator<Answer> {
+  for (let at = 0; at + headerBytes <= bytes.length; ) {
+    const length = bytes.readUInt32LE(at)
+    if (length < headerBytes || at + length > bytes.length) return
+    const body = bytes.subarray(at + headerBytes, at + length)
     yield {
-      type: received.readUInt16LE(at + 4),
-      flags: received.readUInt16LE(at + 6),
-      sequence: received.readUInt32LE(at + 8),
+      type: bytes.readUInt16LE(at + 4),
+      flags: bytes.readUInt16LE(at + 6),
+      sequence: bytes.readUInt32LE(at + 8),
       body,
     }
     at += align(length)
@@ -143,7 +146,6 @@ export interface Step {
 
 export class NetlinkSocket implements Disposable {
   readonly #fd: number = openNetlink()
-  readonly #buffer = Buffer.allocUnsafe(readBufferBytes)
   #sequence = 0
 
   /** Sends one request and returns its answers. Throws SystemError when the kernel refuses it. */
@@ -169,8 +171,8 @@ export class NetlinkSocket implements Disposable {
     const answers: Answer[] = []
     let failure: SystemError | undefined
     for (;;) {
-      const length = readSync(this.#fd, this.#buffer)
-      for (const answer of splitAnswers(this.#buffer.subarray(0, length))) {
+      const length = readSync(this.#fd, received)
+      for (const answer of splitAnswers(received.subarray(0, length))) {
         if (answer.sequence < first || answer.sequence > last) continue
         const done = answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR
         if (answer.type === NLMSG_ERROR) failure ??= toSystemError(steps[answer.sequence - first]?.what ?? '', answer)

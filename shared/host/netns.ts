@@ -5,13 +5,18 @@
  * namespace for good: what happens inside is synchronous and short. Sockets and sysctl files opened inside keep their
  * namespace and are used from anywhere afterwards.
  */
-import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { setNetns } from './libc.ts'
 
-const ownPath = '/proc/thread-self/ns/net'
-const NSFS_MAGIC = 0x6e736673 // linux/magic.h
+/** The namespace that this program was started in, and belongs to: opened once, when it is first needed. */
+let own: number | undefined
+
+function ownNetns(): number {
+  own ??= openSync('/proc/thread-self/ns/net', constants.O_RDONLY)
+  return own
+}
 
 /** Tells a namespace from every other one of this boot: device and inode of its nsfs file. */
 export interface NetnsIdentity {
@@ -36,12 +41,12 @@ function openNetnsIfAlive(path: string): Netns | undefined {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO')) return undefined
     throw error
   }
-  // A bind mount that is gone leaves its plain file behind; only nsfs knows namespaces.
-  if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC) {
+  const { dev, ino } = fstatSync(fd)
+  // A bind mount that is gone leaves its plain file behind. All namespaces are files of the one nsfs, on its device.
+  if (dev !== fstatSync(ownNetns()).dev) {
     closeSync(fd)
     return undefined
   }
-  const { dev, ino } = fstatSync(fd)
   return { path, fd, identity: { dev, ino }, [Symbol.dispose]: () => closeSync(fd) }
 }
 
@@ -75,7 +80,7 @@ export function openNetnsForRemoval(path: string, ownAllowed: boolean): Netns | 
 }
 
 function refuseOwn(netns: Netns): void {
-  if (!sameNetns(netns.identity, statSync(ownPath))) return
+  if (!sameNetns(netns.identity, fstatSync(ownNetns()))) return
   netns[Symbol.dispose]()
   // Code 8 and words of the reference library, which says so only after the harm is done.
   throw new CniError('ERR_ENVIRONMENT', "plugin's netns and netns from CNI_NETNS should not be the same", {
@@ -86,16 +91,12 @@ function refuseOwn(netns: Netns): void {
 
 /** Runs `work` with the calling thread inside the namespace. Never await in it. */
 export function insideNetns<T>(netns: Netns, work: () => T): T {
-  const home = openSync(ownPath, constants.O_RDONLY)
+  const home = ownNetns()
+  enter(netns)
   try {
-    enter(netns)
-    try {
-      return work()
-    } finally {
-      goHome(home)
-    }
+    return work()
   } finally {
-    closeSync(home)
+    goHome(home)
   }
 }
 
