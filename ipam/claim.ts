@@ -5,7 +5,7 @@ import { formatCidr, formatIp, type Ip, sameIp } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { netnsAlive, sameNetns } from '../shared/host/netns.ts'
-import { answers, decide, type Grant, type Held, type RequestedAddress } from './decide.ts'
+import { decide, type Grant, grantAgain, type Held, type RequestedAddress } from './decide.ts'
 import type { Plan } from './plan.ts'
 import { type AttachmentRecord, describeKey, type Lease, leaseIp, recordFormat, recordKey } from './record.ts'
 import type { Store } from './store.ts'
@@ -63,29 +63,31 @@ const inSameNetns = (record: AttachmentRecord, claim: Claim): boolean =>
 /** What an earlier call of the same attachment left for this one. */
 type Earlier =
   | { readonly answer: AttachmentRecord }
-  /** Leases to take up again after a crash or a reboot: the same addresses for a new link and namespace. */
-  | { readonly leases: AttachmentRecord['leases'] | undefined }
+  /** Grants to take up again after a crash or a reboot: the same addresses for a new link and namespace. */
+  | { readonly grants: readonly Grant[] | undefined }
 
 /** Throws ERR_CONFLICT when the attachment is in use and asks for something else now. */
 function takeUp(store: Store, claim: Claim): Earlier {
   const earlier = store.find(claim.key)
-  if (earlier === undefined) return { leases: undefined }
+  if (earlier === undefined) return { grants: undefined }
   if (!store.complete(earlier)) {
     // Somebody else got one of its addresses, so the call that wrote it never answered.
     store.remove(claim.key)
-    return { leases: undefined }
+    return { grants: undefined }
   }
-  const fits = earlier.space === claim.plan.space && answers(claim.plan, claim.requested, earlier.leases.map(leaseIp))
+  const sameSpace = earlier.space === claim.plan.space
+  const grants = sameSpace ? grantAgain(claim.plan, claim.requested, earlier.leases.map(leaseIp)) : undefined
   const sameLink = (earlier.link === undefined) === (claim.link === undefined)
-  if (fits && sameLink && inSameNetns(earlier, claim)) return { answer: earlier }
-  if (isAlive(earlier, claim.bootId)) {
+  if (grants !== undefined && sameLink && inSameNetns(earlier, claim)) return { answer: earlier }
+  const here = earlier.netns !== undefined && inSameNetns(earlier, claim)
+  if (here || isAlive(earlier, claim.bootId)) {
     const held = earlier.leases.map(({ address }) => address).join(', ') || 'no address'
-    const details = `it holds ${held} in "${earlier.netns?.path}"`
-    const message = `Cannot claim for ${describeKey(claim.key)}: it is attached already and asks for something else now`
-    throw new CniError('ERR_CONFLICT', message, { details })
+    const details = `it holds ${held} in "${earlier.netns?.path}"; a DEL releases it`
+    const why = here ? 'it is attached already, and asks for something else now' : 'it is attached in another namespace'
+    throw new CniError('ERR_CONFLICT', `Cannot claim for ${describeKey(claim.key)}: ${why}`, { details })
   }
   store.remove(claim.key)
-  return { leases: fits ? earlier.leases : undefined }
+  return { grants }
 }
 
 /** Puts a record with new leases. Throws ERR_TRY_AGAIN when others snatch every address that looked free. */
@@ -112,8 +114,8 @@ export function claimAddresses(store: Store, claim: Claim): Claimed {
   return store.locked(() => {
     const earlier = takeUp(store, claim)
     if ('answer' in earlier) return { record: earlier.answer, fresh: false }
-    if (earlier.leases !== undefined) {
-      const record = newRecord(claim, earlier.leases)
+    if (earlier.grants !== undefined) {
+      const record = newRecord(claim, earlier.grants.map(toLease))
       if (store.put(record) === undefined) return { record, fresh: true }
     }
     return { record: putDecided(store, claim), fresh: true }
@@ -135,26 +137,34 @@ export function releaseAddresses(store: Store, key: AttachmentKey): boolean {
   return store.exists() && store.locked(() => store.remove(key))
 }
 
+/** What a GC did, and the names of the records that it could not read and so did not touch. */
+export interface Collected {
+  readonly released: readonly AttachmentKey[]
+  readonly kept: readonly AttachmentKey[]
+  readonly damaged: readonly string[]
+}
+
 /**
  * Releases the attachments of a network that the runtime no longer knows, except those whose namespace is alive: some
- * runtimes pass an empty list for networks that are not the default one. Returns what was released and what was kept.
+ * runtimes pass an empty list for networks that are not the default one.
  */
 export function collectGarbage(
   store: Store,
   network: string,
   isValid: (key: AttachmentKey) => boolean,
   bootId: string,
-): { released: AttachmentKey[]; kept: AttachmentKey[] } {
+): Collected {
   const released: AttachmentKey[] = []
   const kept: AttachmentKey[] = []
-  if (!store.exists()) return { released, kept }
-  store.locked(() => {
-    for (const record of store.list().records) {
+  if (!store.exists()) return { released, kept, damaged: [] }
+  return store.locked(() => {
+    const { records, damaged } = store.list()
+    for (const record of records) {
       const key = recordKey(record)
       if (record.network !== network || isValid(key)) continue
       if (isAlive(record, bootId)) kept.push(key)
       else if (store.remove(key)) released.push(key)
     }
+    return { released, kept, damaged }
   })
-  return { released, kept }
 }

@@ -155,21 +155,39 @@ function unheld(grant: Grant, held: Held): Grant {
   throw new CniError('ERR_TAKEN', `Cannot claim "${formatIp(ip)}": held by ${held.holder(ip)}`)
 }
 
-/** Whether addresses held from an earlier call are an answer to this plan and request. */
-export function answers(plan: Plan, requested: readonly RequestedAddress[], own: readonly Ip[]): boolean {
+/** Whether a slot may grant this address at all: dynamically, or because it was asked for. */
+function mayGrant(slot: Slot, ip: Ip): boolean {
+  if (!isRange(slot)) return sameIp(slot.address.ip, ip)
+  if (slot.gateway !== undefined && sameIp(slot.gateway, ip)) return false
+  return spanContains(usableSpan(slot.network), ip) && !slot.excluded.some((span) => spanContains(span, ip))
+}
+
+/**
+ * The grants of addresses held from an earlier call, as the plan gives them now; undefined when they are no answer to it
+ * any more. One address for each slot that nothing is asked of, and the requested ones, and no other.
+ */
+export function grantAgain(
+  plan: Plan,
+  requested: readonly RequestedAddress[],
+  own: readonly Ip[],
+): Grant[] | undefined {
   const slots = slotsOf(plan)
   const rest = [...own]
-  const take = (wanted: (ip: Ip) => boolean): boolean => {
+  const take = (wanted: (ip: Ip) => boolean): Ip | undefined => {
     const index = rest.findIndex(wanted)
-    if (index >= 0) rest.splice(index, 1)
-    return index >= 0
+    return index < 0 ? undefined : rest.splice(index, 1)[0]
   }
-  if (!requested.every((request) => take((ip) => sameIp(ip, request.ip)))) return false
-  const assigned = slots.length === 0 ? new Map<Slot, RequestedAddress[]>() : assign(slots, requested)
-  const given = slots
-    .filter((slot) => !assigned.has(slot))
-    .every((slot) =>
-      take((ip) => (isRange(slot) ? spanContains(cidrSpan(slot.network), ip) : sameIp(slot.address.ip, ip))),
-    )
-  return given && rest.length === 0
+  const asked = requested.map((request) => ({ request, ip: take((ip) => sameIp(ip, request.ip)) }))
+  if (asked.some(({ ip }) => ip === undefined)) return undefined
+  if (slots.length === 0) return rest.length > 0 ? undefined : requested.map(grantUnplanned)
+  const assigned = assign(slots, requested)
+  const grants = slots.flatMap((slot): (Grant | undefined)[] => {
+    const wanted = assigned.get(slot)
+    if (wanted !== undefined) return wanted.map((request) => grantRequested(request, slot))
+    const ip = take((candidate) => mayGrant(slot, candidate))
+    if (ip === undefined) return [undefined]
+    return [isRange(slot) ? grantRequested({ ip, prefix: undefined }, slot) : grantFixed(slot)]
+  })
+  const whole = grants.filter((grant) => grant !== undefined)
+  return rest.length === 0 && whole.length === grants.length ? whole : undefined
 }

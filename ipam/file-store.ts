@@ -36,6 +36,16 @@ function toIoError(doing: string, error: unknown): unknown {
   return new CniError('ERR_IO', `Cannot ${doing}: ${error.message}`, { cause: error })
 }
 
+/** A record's text. What is there and cannot be a record, a folder say, reads as a damaged one. */
+function readText(path: string): string | undefined {
+  try {
+    return readIfExists(path)
+  } catch (error) {
+    if (isErrno(error, 'EISDIR', 'ELOOP')) return ''
+    throw error
+  }
+}
+
 /** What a name leads to; undefined when it is gone. A bigint: some file systems use all 64 bits of it. */
 function inodeOf(path: string): bigint | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino
@@ -70,7 +80,7 @@ export class FileStore implements Store {
 
   find(key: AttachmentKey): AttachmentRecord | undefined {
     const path = this.#path(attachmentName(key))
-    const text = readIfExists(path)
+    const text = readText(path)
     if (text === undefined) return undefined
     const record = parseRecord(text)
     if (record !== undefined && sameKey(recordKey(record), key)) return record
@@ -126,7 +136,7 @@ export class FileStore implements Store {
     const records: AttachmentRecord[] = []
     const damaged: string[] = []
     for (const name of this.#names().filter(isAttachmentName)) {
-      const text = readIfExists(this.#path(name))
+      const text = readText(this.#path(name))
       if (text === undefined) continue
       const record = parseRecord(text)
       if (record !== undefined && attachmentName(recordKey(record)) === name) records.push(record)

@@ -55,7 +55,7 @@ export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
     return { exitCode: 0, stdout: await run(plugin, request, deps) }
   } catch (thrown) {
     const error: CniError = toCniError(thrown)
-    if (error.errorName === 'ERR_INTERNAL') log('error', error.stack ?? error.message)
+    if (error.errorName === 'ERR_INTERNAL' && thrown instanceof Error) log('error', thrown.stack ?? thrown.message)
     return { exitCode: 1, stdout: renderError(error, cniVersion) }
   }
 }

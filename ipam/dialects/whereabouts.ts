@@ -142,7 +142,8 @@ function buildRange(config: RangeConfig, where: string, gateway: Ip | undefined,
     if (config.range_start === '' && config.range_end === '') {
       refuse(at('range'), config.range, `"${to}" comes before "${from}"`)
     }
-    refuse(at('range_end'), to ?? '', `comes before range_start "${from}"`)
+    if (config.range_end === '') refuse(at('range_start'), config.range_start, `comes after the last address "${to}"`)
+    refuse(at('range_end'), config.range_end, `comes before the first address "${from}"`)
   }
   const excluded = config.exclude.map((value, index) => readExclude(at(`exclude.${index}`), value, network))
   // A pod with a router's address would answer for it; the kernel refuses the route through oneself besides.
@@ -172,8 +173,9 @@ export function whereaboutsPlan(ipam: unknown): Plan {
     if (parseCidr(dst) === undefined) refuse(`routes.${index}.dst`, dst, 'is not "address/prefix"')
     return gw === undefined || gw === '' ? [] : [readIp(`routes.${index}.gw`, gw)]
   })
-  for (const key of ['range_start', 'range_end'] as const) {
-    if (config.range === '' && config[key] !== '') refuse(key, config[key], 'has no "range" to lie in')
+  for (const key of ['range_start', 'range_end', 'exclude'] as const) {
+    const written = config.range === '' ? String(config[key]) : ''
+    if (written !== '') refuse(key, written, 'has no "range" to lie in')
   }
   // The single range of old configs comes first, then the list.
   const ranges = config.ipRanges.map((range, index) => buildRange(range, `ipRanges.${index}.`, gateway, routers))

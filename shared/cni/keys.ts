@@ -11,9 +11,10 @@ const isObject = (raw: unknown): raw is Record<string, unknown> =>
 /** The value of a key, however its capitals are; undefined when there is none. */
 export function keyValue(raw: unknown, key: string): unknown {
   if (!isObject(raw)) return undefined
+  if (Object.hasOwn(raw, key) && raw[key] !== null) return raw[key]
   const lower = key.toLowerCase()
-  const spelled = Object.hasOwn(raw, key) ? key : Object.keys(raw).find((other) => other.toLowerCase() === lower)
-  return spelled === undefined ? undefined : (raw[spelled] ?? undefined)
+  const spelled = Object.keys(raw).find((other) => other.toLowerCase() === lower && raw[other] !== null)
+  return spelled === undefined ? undefined : raw[spelled]
 }
 
 /** The values of an object under the names the schema knows; what it does not know is dropped. */
@@ -63,22 +64,27 @@ z.config({
   },
 })
 
-/** How many letters must be put in, left out or replaced to make one text the other; swapped neighbours count as two. */
+/** How many slips make one text of the other: a letter too many, too few, another one, or two neighbours swapped. */
 function editDistance(typed: string, known: string): number {
+  let before: number[] = []
   let row = Array.from({ length: known.length + 1 }, (_, column) => column)
   for (let line = 1; line <= typed.length; line++) {
     const next = [line]
     for (let column = 1; column <= known.length; column++) {
       const replaced = (row[column - 1] ?? 0) + (typed[line - 1] === known[column - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
+      const swap = typed[line - 1] === known[column - 2] && typed[line - 2] === known[column - 1]
+      const swapped = swap ? (before[column - 2] ?? line) + 1 : Number.POSITIVE_INFINITY
+      next.push(Math.min(replaced, swapped, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
     }
+    before = row
     row = next
   }
   return row.at(-1) ?? 0
 }
 
-/** More slips than this make another word. */
+/** More slips than this make another word; in a short word already two do. */
 const slipsMax = 2
+const shortWordMaxLetters = 4
 
 /** One warning for each key of `raw` that is not known but nearly so; short keys are never near anything. */
 export function nearMisses(raw: unknown, known: readonly string[], where: string): string[] {
@@ -91,7 +97,8 @@ export function nearMisses(raw: unknown, known: readonly string[], where: string
       .filter((candidate) => candidate.length > 3 && Math.abs(candidate.length - typed.length) <= slipsMax)
       .map((candidate) => ({ candidate, slips: editDistance(typed, candidate.toLowerCase()) }))
       .sort((a, b) => a.slips - b.slips)
-    if (nearest === undefined || nearest.slips > slipsMax) return []
+    const allowed = typed.length > shortWordMaxLetters ? slipsMax : 1
+    if (nearest === undefined || nearest.slips > allowed) return []
     return [`unknown key "${where}${key}" is ignored; did you mean "${nearest.candidate}"?`]
   })
 }

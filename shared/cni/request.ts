@@ -4,7 +4,7 @@
  */
 import { type CniArgs, parseArgs } from './args.ts'
 import { CniError } from './errors.ts'
-import { readKeys } from './keys.ts'
+import { keyValue, readKeys } from './keys.ts'
 import { type NetConf, netConfSchema, readRemovalConf } from './netconf.ts'
 import {
   type CniVersion,
@@ -153,7 +153,8 @@ export function parseRequest(
   checkEnvironment(env)
   const stdin = readStdin()
   const raw = parseConfig(stdin)
-  if (typeof raw.cniVersion === 'string') onConfig(raw.cniVersion)
+  const spoken = keyValue(raw, 'cniVersion')
+  if (typeof spoken === 'string') onConfig(spoken)
   const verb = env.CNI_COMMAND ?? ''
   const config = verb === 'DEL' ? readRemovalConf(raw) : readKeys(netConfSchema, raw, '')
   checkNetworkName(config.name)

@@ -175,7 +175,7 @@ describe('collectGarbage()', () => {
   })
 
   it('makes no directory when nothing was ever claimed', () => {
-    expect(collectGarbage(store, 'storage', () => false, 'boot-1')).toEqual({ released: [], kept: [] })
+    expect(collectGarbage(store, 'storage', () => false, 'boot-1')).toEqual({ released: [], kept: [], damaged: [] })
     expect(readdirSync(dataDir)).toEqual([])
   })
 })

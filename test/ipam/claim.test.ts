@@ -137,7 +137,7 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
     const failure = failureOf(() => claimed(second))
     expect([failure.errorName, failure.code]).toEqual(['ERR_CONFLICT', 103])
     expect(failure.message).toContain('Cannot claim for "ctr-1/net1" of network "storage"')
-    expect(failure.details).toBe('it holds 10.0.0.2/24 in "/proc/self/ns/net"')
+    expect(failure.details).toBe('it holds 10.0.0.2/24 in "/proc/self/ns/net"; a DEL releases it')
     expect(listed()).toEqual(before)
   })
 
@@ -192,7 +192,7 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
     expect(claimed({ plan: shared, bootId: 'boot-2' })).toEqual([addresses, true])
   })
 
-  it.fails('takes up its address after a restart with the gateway and the prefix that the plan has now', () => {
+  it('takes up its address after a restart with the gateway and the prefix that the plan has now', () => {
     claimed()
     const wider = planOf([rangeOf('10.0.0.0/16', { gateway: '10.0.0.254' })])
     expect(claimed({ plan: wider, bootId: 'boot-2' })).toEqual([['10.0.0.2/16'], true])

@@ -1,7 +1,7 @@
 /** What must hold of every decision, whatever the plan and whoever holds what. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { answers, decide, type Grant, type Held } from '../../ipam/decide.ts'
+import { decide, type Grant, grantAgain, type Held } from '../../ipam/decide.ts'
 import type { Plan, Range } from '../../ipam/plan.ts'
 import { cidrSpan, formatIp, type Ip, sameIp, spanContains } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
@@ -129,23 +129,23 @@ describe('decide()', () => {
         const { plan, requested, grants } = decided(situation)
         if (grants === undefined) return
         const own = grants.map(({ address }) => address.ip)
-        expect(answers(plan, requestedOf(...requested), own)).toBe(true)
-        expect(answers(plan, requestedOf(...requested), own.slice(1))).toBe(false)
+        expect(grantAgain(plan, requestedOf(...requested), own)).toEqual(grants)
+        expect(grantAgain(plan, requestedOf(...requested), own.slice(1))).toBeUndefined()
       }),
       { numRuns: 1000 },
     )
   })
 })
 
-describe('answers()', () => {
+describe('grantAgain()', () => {
   const plan = planOf([rangeOf('10.0.0.0/24'), rangeOf('fd00::/64')], [fixedOf('10.9.0.7/16')])
   const own = ['10.0.0.5', 'fd00::5', '10.9.0.7']
   const judge = (plan_: Plan, requested: readonly string[], held: readonly string[]): boolean =>
-    answers(
+    grantAgain(
       plan_,
       requestedOf(...requested),
       requestedOf(...held).map(({ ip }) => ip),
-    )
+    ) !== undefined
 
   it.each<[string, string[], string[], boolean]>([
     ['what the plan gives', [], own, true],

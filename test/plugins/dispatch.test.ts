@@ -104,7 +104,7 @@ describe('dispatch() of a defect', () => {
 })
 
 describe('dispatch() of a defect, on standard error', () => {
-  it.fails('says where the defect is', () => {
+  it('says where the defect is', () => {
     const program = `
       const { dispatch } = await import(${JSON.stringify(dispatchModule)})
       function theDefect() { throw new TypeError('x is not iterable') }
