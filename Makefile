@@ -30,7 +30,7 @@ bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interl
 	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan gcc=gcc libc6-dev=/usr/include/stdio.h linux-libc-dev=/usr/include/linux/rtnetlink.h
 	@$(RUN) bench/main.ts
 
-docs: node_modules/.ready ## write the README's key and error tables from the source
+docs: node_modules/.ready ## write the README's tables: keys and errors from the source, figures from the last bench
 	@$(RUN) scripts/tables.ts --write
 
 clean: ## remove what was built and installed here

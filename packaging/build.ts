@@ -17,11 +17,8 @@ const root = join(import.meta.dirname, '..')
 export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
-/**
- * Options of V8 and Node for the packaged program and for the making of its cache; V8 refuses a cache made under others.
- * The young generation is large enough that a call ends before its first collection, which would take 4 ms.
- */
-const nodeOptions = ['--disable-warning=ExperimentalWarning', '--min-semi-space-size=4']
+/** node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself. */
+const nodeOptions = ['--disable-warning=ExperimentalWarning']
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {

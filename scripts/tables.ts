@@ -1,8 +1,9 @@
 /**
  * The README's key and error tables, made from the schemas and the error table: defaults stand there and nowhere else.
- * `--write` puts them between their markers; the house test compares.
+ * `--write` puts them between their markers, and the figures of the last `make bench` as well; the house test compares the
+ * former.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { $ZodType, $ZodTypes } from 'zod/v4/core'
 import { whereaboutsKeyDocs, whereaboutsShape } from '../ipam/dialects/whereabouts.ts'
@@ -10,6 +11,7 @@ import { macvlanKeyDocs, macvlanShape } from '../plugins/macvlan/config.ts'
 import { errorTable } from '../shared/cni/errors.ts'
 
 const readme = join(import.meta.dirname, '..', 'README.md')
+const benchReport = join(import.meta.dirname, '..', 'dist', 'bench.json')
 
 interface KeyFacts {
   readonly type: string
@@ -58,18 +60,45 @@ const tables: Record<string, string> = {
   errors: errorsTable(),
 }
 
-/** The README with its tables made anew. Throws when a marker is missing. */
-export function withTables(text: string): string {
-  return Object.entries(tables).reduce((rest, [name, table]) => {
-    const [start, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
-    const [before, after] = [rest.indexOf(start), rest.indexOf(end)]
-    if (before < 0 || after < before) throw new Error(`README.md has no place for the table "${name}"`)
-    return `${rest.slice(0, before + start.length)}\n${table}\n${rest.slice(after)}`
-  }, text)
+/** Puts a table between its markers. Throws when they are missing. */
+export function withTable(text: string, name: string, table: string): string {
+  const [start, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
+  const [before, after] = [text.indexOf(start), text.indexOf(end)]
+  if (before < 0 || after < before) throw new Error(`README.md has no place for the table "${name}"`)
+  return `${text.slice(0, before + start.length)}\n${table}\n${text.slice(after)}`
+}
+
+/** The README with the tables of the sources made anew. */
+export const withTables = (text: string): string =>
+  Object.entries(tables).reduce((rest, [name, table]) => withTable(rest, name, table), text)
+
+interface BenchReport {
+  readonly machine: { kernel: string; cpus: number; cpu: string; node: string }
+  readonly rows: { name: string; n: number; p50Ms: number; p99Ms: number }[]
+  readonly ratios: { name: string; p50: number; p99: number }[]
+}
+
+/** The last run of `make bench` as a table; undefined when there was none here. */
+function figures(): string | undefined {
+  if (!existsSync(benchReport)) return undefined
+  const { machine, rows, ratios }: BenchReport = JSON.parse(readFileSync(benchReport, 'utf8'))
+  return [
+    `${machine.cpu}, ${machine.cpus} cores, Linux ${machine.kernel}, Node ${machine.node}:`,
+    '',
+    '| what | n | p50 ms | p99 ms |',
+    '|---|---|---|---|',
+    ...rows.map(({ name, n, p50Ms, p99Ms }) => `| ${name} | ${n} | ${p50Ms.toFixed(2)} | ${p99Ms.toFixed(2)} |`),
+    '',
+    '| ratio | p50 | p99 |',
+    '|---|---|---|',
+    ...ratios.map(({ name, p50, p99 }) => `| ${name} | ${p50.toFixed(2)} | ${p99.toFixed(2)} |`),
+  ].join('\n')
 }
 
 if (import.meta.main) {
-  const text = readFileSync(readme, 'utf8')
+  const measured = figures()
+  const current = readFileSync(readme, 'utf8')
+  const text = measured === undefined ? current : withTable(current, 'figures', measured)
   if (process.argv.includes('--write')) writeFileSync(readme, withTables(text))
   else process.stdout.write(withTables(text))
 }

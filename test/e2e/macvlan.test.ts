@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Host, ip, type Pod } from './host.ts'
 
 interface LinkDetails {
@@ -195,4 +195,24 @@ test('DEL removes its own link by index and no other when something renamed it o
   ip('-n', pod.name, 'link', 'set', 'net1', 'name', 'renamed')
   host.call('DEL', pod, config)
   expect(host.linksOf(pod.name)).toEqual([])
+})
+
+test('ADD announces the addresses, so that a neighbour forgets who had them before', async () => {
+  using host = new Host()
+  const [neighbour, former, next] = [host.pod('neighbour'), host.pod('former'), host.pod('next')]
+  const ipam = { type: 'berth-ipam', ipRanges: [{ range: '10.30.0.0/24' }, { range: 'fd00:30::/64' }] }
+  const asking = (last: number): object =>
+    host.config({ ipam, runtimeConfig: { ips: [`10.30.0.${last}`, `fd00:30::${last}`] } })
+  host.add(neighbour, asking(7))
+  host.add(former, asking(8))
+  for (const address of ['10.30.0.8', 'fd00:30::8']) ping(neighbour, address)
+  host.call('DEL', former, asking(8))
+  const mac = host.add(next, asking(8)).interfaces?.[0]?.mac
+  await vi.waitFor(() => {
+    for (const address of ['10.30.0.8', 'fd00:30::8']) {
+      expect(ip('-n', neighbour.name, 'neigh', 'show', 'to', address)).toContain(`lladdr ${mac}`)
+    }
+  }, 3000)
+  host.call('DEL', neighbour, asking(7))
+  host.call('DEL', next, asking(8))
 })
