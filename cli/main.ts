@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { leases } from './leases.ts'
 
 /** A command line that cannot be read: the message and the usage go to standard error, exit code 2. */
-export class UsageError extends Error {}
+class UsageError extends Error {}
 
 const usage = `Usage: berth <command> [options]
 

@@ -12,7 +12,7 @@ import { isErrno } from '../shared/disk.ts'
 import { tryFlock } from '../shared/host/libc.ts'
 
 /** How long a call waits for the others: well inside the 60 seconds after which some runtimes give up. */
-export const lockWaitMaxMs = 20_000
+const lockWaitMaxMs = 20_000
 const pollMs = 1
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4))

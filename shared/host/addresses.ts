@@ -12,7 +12,7 @@ const IFA_BROADCAST = 4
 const IFA_F_NODAD = 2
 const ifaddrmsgBytes = 8
 
-export const addressFamily = (cidr: Cidr): number => (cidr.ip.family === 4 ? AF_INET : AF_INET6)
+const addressFamily = (cidr: Cidr): number => (cidr.ip.family === 4 ? AF_INET : AF_INET6)
 
 /**
  * Gives the link an address. An IPv6 address is usable at once (IFA_F_NODAD): the lease vouches that nobody else has

@@ -21,7 +21,7 @@ export class SystemError extends Error {
   }
 }
 
-export function errnoName(errno: number): string {
+function errnoName(errno: number): string {
   try {
     return getSystemErrorName(-errno)
   } catch {

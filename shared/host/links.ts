@@ -23,7 +23,7 @@ const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
 const RTEXT_FILTER_SKIP_STATS = 8
 
 /** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
-export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
+const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
 export type MacvlanMode = keyof typeof macvlanModes
 
 const ifinfomsgBytes = 16
@@ -48,7 +48,7 @@ function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   return bytes
 }
 
-export const macBytes = (mac: string): Uint8Array =>
+const macBytes = (mac: string): Uint8Array =>
   Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
 
 const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
