@@ -6,6 +6,7 @@ import { basename } from 'node:path'
 import { main as cli } from './cli/main.ts'
 import { isPluginName } from './plugins/dispatch.ts'
 import { defaultDataDir, main as plugin } from './plugins/main.ts'
+import { log } from './shared/log.ts'
 
 declare const BERTH_VERSION: string
 
@@ -16,7 +17,12 @@ async function start(): Promise<number> {
   return cli(process.argv.slice(2), process.env.BERTH_DATA_DIR || defaultDataDir, BERTH_VERSION)
 }
 
-start().then((exitCode) => {
+start().then(
   // Nothing is left to wait for; going through the event loop's end would only add to every call.
-  process.exit(exitCode)
-})
+  (exitCode) => process.exit(exitCode),
+  (error) => {
+    // The answer itself could not be written: whoever called is gone, and what was attached is for its DEL.
+    log('error', `cannot answer: ${error instanceof Error ? error.message : String(error)}`)
+    process.exit(1)
+  },
+)

@@ -10,7 +10,7 @@ import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nothing } from '../packaging/nothing.ts'
 import { names, nic, oneRound, type Setup } from './calls.ts'
-import { buildFloor, kernelNames, measureKernelPart } from './kernel.ts'
+import { buildFloor, insideCalls, kernelNames, measureKernelPart } from './kernel.ts'
 import { type Ratio, renderTables, Samples } from './measure.ts'
 import { measureStore } from './store.ts'
 
@@ -28,6 +28,7 @@ function ratios(samples: Samples): Ratio[] {
     samples.ratio(names.berthDual, names.berth4),
     samples.ratio(names.berthDual, names.peerDual),
     samples.ratio(kernelNames.v4, kernelNames.floor, 2),
+    samples.ratio(insideCalls(kernelNames.v4), kernelNames.floor),
   ]
 }
 

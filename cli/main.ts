@@ -1,6 +1,6 @@
 /** The administrator's door: `berth <noun> <verb>`. One file a noun. */
-import { writeSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { writeAll } from '../shared/write.ts'
 import { leases } from './leases.ts'
 
 /** A command line that cannot be read: the message and the usage go to standard error, exit code 2. */
@@ -20,11 +20,6 @@ Options:
 The CNI plugins are the same program under other names: berth-macvlan, berth-ipam.
 `
 
-const print = (fd: number, text: string): void => {
-  const bytes = Buffer.from(text)
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
-}
-
 function run(args: readonly string[], dataDir: string, version: string): string {
   const { positionals, values } = parseArgs({
     args: [...args],
@@ -41,12 +36,12 @@ function run(args: readonly string[], dataDir: string, version: string): string 
 /** Runs one command and returns the exit code: 0 done, 1 failed, 2 a command line that cannot be read. */
 export function main(args: readonly string[], dataDir: string, version: string): number {
   try {
-    print(1, run(args, dataDir, version))
+    writeAll(1, run(args, dataDir, version))
     return 0
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const unreadable = error instanceof UsageError || (error instanceof TypeError && 'code' in error)
-    print(2, unreadable ? `berth: ${message}\n\n${usage}` : `berth: ${message}\n`)
+    writeAll(2, unreadable ? `berth: ${message}\n\n${usage}` : `berth: ${message}\n`)
     return unreadable ? 2 : 1
   }
 }

@@ -137,6 +137,19 @@ export function releaseAddresses(store: Store, key: AttachmentKey): boolean {
   return store.exists() && store.locked(() => store.remove(key))
 }
 
+/** Runs all of them, then throws the first error: what fails must not keep the others from being cleaned up. */
+function runAll(attempts: readonly (() => unknown)[]): void {
+  const failures: unknown[] = []
+  for (const attempt of attempts) {
+    try {
+      attempt()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
 /** What a GC did, and the names of the records that it could not read and so did not touch. */
 export interface Collected {
   readonly released: readonly AttachmentKey[]
@@ -159,12 +172,14 @@ export function collectGarbage(
   if (!store.exists()) return { released, kept, damaged: [] }
   return store.locked(() => {
     const { records, damaged } = store.list()
+    const attempts: (() => unknown)[] = []
     for (const record of records) {
       const key = recordKey(record)
       if (record.network !== network || isValid(key)) continue
       if (isAlive(record, bootId)) kept.push(key)
-      else if (store.remove(key)) released.push(key)
+      else attempts.push(() => store.remove(key) && released.push(key))
     }
+    runAll(attempts)
     return { released, kept, damaged }
   })
 }

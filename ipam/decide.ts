@@ -95,11 +95,22 @@ function grantFixed({ address, gateway }: FixedAddress): Grant {
   return { address, gateway, range: formatCidr(cidrNetwork(address)) }
 }
 
-/** Which requested addresses each slot serves; the first slot whose subnet contains an address does. */
+/**
+ * The slot that serves a requested address: the range or fixed address that would give it by itself, else one that may,
+ * else the first of its subnet, which then says why not.
+ */
+function slotFor(slots: readonly Slot[], { ip }: RequestedAddress): Slot | undefined {
+  const inSubnet = slots.filter((slot) => spanContains(cidrSpan(slotNetwork(slot)), ip))
+  const able = inSubnet.filter((slot) => !isRange(slot) || mayGrant(slot, ip))
+  const own = able.find((slot) => (isRange(slot) ? spanContains(slot.span, ip) : sameIp(slot.address.ip, ip)))
+  return own ?? able[0] ?? inSubnet[0]
+}
+
+/** Which requested addresses each slot serves. */
 function assign(slots: readonly Slot[], requested: readonly RequestedAddress[]): Map<Slot, RequestedAddress[]> {
   const assigned = new Map<Slot, RequestedAddress[]>()
   for (const request of requested) {
-    const slot = slots.find((candidate) => spanContains(cidrSpan(slotNetwork(candidate)), request.ip))
+    const slot = slotFor(slots, request)
     if (slot === undefined) {
       const subnets = slots.map((candidate) => formatCidr(slotNetwork(candidate))).join(', ')
       return refuse(request.ip, `lies in no subnet of this network (${subnets})`)

@@ -2,15 +2,15 @@
 import { CniError } from '../shared/cni/errors.ts'
 import { keyValue, nearMisses } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
-import type { Result } from '../shared/cni/result.ts'
+import { type Result, versionCarriesMany } from '../shared/cni/result.ts'
 import { readBootId } from '../shared/host/boot.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { type Claimed, claimAddresses, collectGarbage } from './claim.ts'
-import { readRequested } from './decide.ts'
+import { type RequestedAddress, readRequested } from './decide.ts'
 import { whereaboutsPlan, whereaboutsShape, whereaboutsUnusedKeys } from './dialects/whereabouts.ts'
 import { FileStore } from './file-store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
-import { type AttachmentRecord, describeKey } from './record.ts'
+import { type AttachmentRecord, describeKey, leaseIp, recordKey, sameKey } from './record.ts'
 import type { Store } from './store.ts'
 
 export { releaseAddresses } from './claim.ts'
@@ -31,8 +31,16 @@ export function planOf(request: Request): Plan {
 }
 
 /** Warnings about keys of the `ipam` object that are probably misspelt. */
-export const ipamKeyWarnings = ({ raw }: Request): string[] =>
-  nearMisses(keyValue(raw, 'ipam'), [...Object.keys(whereaboutsShape), ...whereaboutsUnusedKeys], 'ipam.')
+export function ipamKeyWarnings({ raw }: Request): string[] {
+  const ipam = keyValue(raw, 'ipam')
+  const warnings = nearMisses(ipam, [...Object.keys(whereaboutsShape), ...whereaboutsUnusedKeys], 'ipam.')
+  if (keyValue(ipam, 'enable_overlapping_ranges') === false) {
+    warnings.push(
+      '"ipam.enable_overlapping_ranges": false is not supported: addresses stay unique within "network_name"',
+    )
+  }
+  return warnings
+}
 
 /**
  * The addresses asked for, from the first place that asks: runtimeConfig.ips, args.cni.ips, CNI_ARGS IP (CONVENTIONS.md:
@@ -56,12 +64,25 @@ function podOf({ args }: Request): AttachmentRecord['pod'] {
   }
 }
 
+/** A result of 0.1.0 and 0.2.0 has room for one address of each family: the others would be held and never used. */
+function refuseMany(plan: Plan, requested: readonly RequestedAddress[], version: string): void {
+  const families = [...plan.ranges.map(({ network }) => network), ...plan.fixed.map(({ address }) => address)].map(
+    ({ ip }) => ip.family,
+  )
+  const asked = requested.map(({ ip }) => ip.family)
+  for (const family of [4, 6]) {
+    const most = Math.max(...[families, asked].map((list) => list.filter((one) => one === family).length))
+    if (most > 1)
+      throw new CniError('ERR_CONFIG', `CNI version "${version}" does not support more than 1 address per family`)
+  }
+}
+
 /** Claims for a request what `plan` gives, and records the link that will carry it. Errors: see claimAddresses. */
 export function claim(
   store: Store,
   request: Request,
   plan: Plan,
-  netns: Netns,
+  netns: Netns | undefined,
   link?: AttachmentRecord['link'],
 ): Claimed {
   const asksNothing = plan === emptyPlan
@@ -72,12 +93,13 @@ export function claim(
       'Cannot read "ipam": it has no "range", "ipRanges" or "addresses", and no address was asked for',
     )
   }
+  if (!versionCarriesMany(request.version)) refuseMany(plan, requested, request.version)
   return claimAddresses(store, {
     key: request.key,
     plan,
     requested,
     ...(link === undefined ? {} : { link }),
-    netns: { path: netns.path, ...netns.identity },
+    ...(netns === undefined ? {} : { netns: { path: netns.path, ...netns.identity } }),
     pod: podOf(request),
     bootId: readBootId(),
     now: new Date(),
@@ -94,13 +116,22 @@ export function ipamResult(record: AttachmentRecord, plan: Plan): Result {
   }
 }
 
-/** The lease part of CHECK. Throws ERR_CHECK when the attachment holds nothing, or not what prevResult says. */
+/**
+ * The lease part of CHECK. Throws ERR_CHECK when the attachment is not recorded, does not hold an address any more that its
+ * record names, or holds one that prevResult does not have.
+ */
 export function checkLeases(store: Store, request: Request, previous: Result): void {
   const record = store.find(request.key)
   if (record === undefined) {
     throw new CniError('ERR_CHECK', `Cannot find a lease of ${describeKey(request.key)}: nothing is recorded`)
   }
-  for (const { address } of record.leases) {
+  for (const lease of record.leases) {
+    const { address } = lease
+    const holder = store.holder(record.space, leaseIp(lease))
+    if (holder === undefined || !sameKey(recordKey(holder), request.key)) {
+      const who = holder === undefined ? 'nobody' : describeKey(recordKey(holder))
+      throw new CniError('ERR_CHECK', `Lease "${address}" of ${describeKey(request.key)} is held by ${who}`)
+    }
     if (previous.ips.some((ip) => ip.address === address)) continue
     const listed = previous.ips.map((ip) => ip.address).join(', ')
     const message = `Lease "${address}" of ${describeKey(request.key)} is not in prevResult`

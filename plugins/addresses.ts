@@ -58,7 +58,7 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
 }
 
 /** Claims the attachment's addresses and records `link`; what is new of it is taken back by `undo`. */
-export async function acquire(
+export async function claimFor(
   request: Request,
   deps: Deps,
   netns: Netns,
@@ -91,21 +91,24 @@ export async function release(request: Request, deps: Deps): Promise<void> {
 }
 
 /** The IPAM's part of CHECK. */
-export async function checkAddresses(request: Request, deps: Deps, previous: Result): Promise<void> {
+export async function checkClaim(request: Request, deps: Deps, previous: Result): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'CHECK')
   else if (request.config.ipam?.type === ipamType) checkLeases(deps.store, request, previous)
 }
 
 /** The IPAM's part of GC; attachments without addresses are recorded too, so our own part always runs. */
-export async function collectAddresses(request: Request, deps: Deps): Promise<void> {
-  for (const warning of collect(deps.store, request)) log('warn', warning)
-  const foreign = foreignType(request)
-  if (foreign !== undefined) await callForeign(request, deps, foreign, 'GC')
+export async function collectFor(request: Request, deps: Deps): Promise<void> {
+  try {
+    for (const warning of collect(deps.store, request)) log('warn', warning)
+  } finally {
+    const foreign = foreignType(request)
+    if (foreign !== undefined) await callForeign(request, deps, foreign, 'GC')
+  }
 }
 
 /** The IPAM's part of STATUS. */
-export async function checkAddressing(request: Request, deps: Deps): Promise<void> {
+export async function checkReady(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'STATUS')
   if (request.config.ipam?.type === ipamType) planOf(request)

@@ -68,7 +68,7 @@ function setSysctls(name: string, ipv6: boolean): void {
 export function configureLink(
   socket: NetlinkSocket,
   netns: Netns,
-  link: { name: string; index: number },
+  link: { name: string; index: number; mac: string },
   result: Result,
 ): void {
   const addresses = result.ips.map(({ address }) => readAddress(address))
@@ -85,6 +85,9 @@ export function configureLink(
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     const details = JSON.stringify({ ips: result.ips, routes: result.routes })
-    throw new CniError('ERR_KERNEL', `Cannot configure "${link.name}": ${error.message}`, { details, cause: error })
+    // Two links of one master cannot be up with the same MAC.
+    const why =
+      error.code === 'EADDRINUSE' ? `mac "${link.mac}" is in use on its master: ${error.message}` : error.message
+    throw new CniError('ERR_KERNEL', `Cannot configure "${link.name}": ${why}`, { details, cause: error })
   }
 }

@@ -1,9 +1,10 @@
 /** The one-shot door: one CNI call in a process of its own. */
-import { readFileSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { openStore } from '../ipam/index.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { supportedVersions } from '../shared/cni/versions.ts'
 import { setLogLevel } from '../shared/log.ts'
+import { writeAll } from '../shared/write.ts'
 import { dispatch } from './dispatch.ts'
 
 /** Where attachments and leases are kept unless BERTH_DATA_DIR says otherwise. */
@@ -16,12 +17,6 @@ function readStdin(): string {
     const why = error instanceof Error ? error.message : String(error)
     throw new CniError('ERR_IO', `error reading from stdin: ${why}`, { cause: error })
   }
-}
-
-/** writeSync may write less than it was given when the reader is slow. */
-function writeAll(fd: number, text: string): void {
-  const bytes = Buffer.from(text)
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
 }
 
 /** Answers the call of the plugin `name` and returns the exit code. */

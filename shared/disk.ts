@@ -13,7 +13,7 @@ import {
   openSync,
   readFileSync,
   unlinkSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
 
@@ -59,8 +59,7 @@ export function syncDirectory(path: string): void {
 export function writeDurable(path: string, content: string): void {
   const fd = createFile(path)
   try {
-    const bytes = Buffer.from(content)
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
+    writeFileSync(fd, content)
     fdatasyncSync(fd)
   } finally {
     closeSync(fd)

@@ -84,7 +84,6 @@ export const whereaboutsUnusedKeys = [
   'log_file',
   'log_level',
   'node_slice_size',
-  'overlapping_ranges',
   'reconciler_cron_expression',
   'sleep_for_race',
 ] as const
@@ -173,6 +172,8 @@ export function whereaboutsPlan(ipam: unknown): Plan {
     if (parseCidr(dst) === undefined) refuse(`routes.${index}.dst`, dst, 'is not "address/prefix"')
     return gw === undefined || gw === '' ? [] : [readIp(`routes.${index}.gw`, gw)]
   })
+  const fixed = config.addresses.map(({ address, gateway: own }, index) => buildFixed(address, own, index))
+  routers.push(...fixed.flatMap(({ gateway: own }) => (own === undefined ? [] : [own])))
   for (const key of ['range_start', 'range_end', 'exclude'] as const) {
     const written = config.range === '' ? String(config[key]) : ''
     if (written !== '') refuse(key, written, 'has no "range" to lie in')
@@ -183,7 +184,7 @@ export function whereaboutsPlan(ipam: unknown): Plan {
   return {
     space: config.network_name || 'default',
     ranges,
-    fixed: config.addresses.map((fixed, index) => buildFixed(fixed.address, fixed.gateway, index)),
+    fixed,
     routes: config.routes,
     dns: config.dns,
   }

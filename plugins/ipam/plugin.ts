@@ -2,14 +2,15 @@
 import { checkLeases, claim, collect, ipamKeyWarnings, ipamResult, planOf, releaseAddresses } from '../../ipam/index.ts'
 import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { parseResult } from '../../shared/cni/result.ts'
-import { openNetns } from '../../shared/host/netns.ts'
+import { openNetnsIfAny } from '../../shared/host/netns.ts'
 import { log } from '../../shared/log.ts'
 import type { Plugin } from '../deps.ts'
 
 export const ipamPlugin: Plugin = {
   async add(request, { store }) {
     const plan = planOf(request)
-    using netns = openNetns(request.netnsPath, request.netnsOverride)
+    // The main plugin works in the namespace; here it only identifies the attachment's pod, where there is one.
+    using netns = openNetnsIfAny(request.netnsPath, request.netnsOverride)
     return ipamResult(claim(store, request, plan, netns).record, plan)
   },
 

@@ -9,7 +9,7 @@ import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
-import { acquire, isForeign } from '../addresses.ts'
+import { claimFor, isForeign } from '../addresses.ts'
 import { configureLink } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
@@ -36,8 +36,7 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     if (error.code === 'EEXIST') refuseTakenName(spec.name)
-    const taken = error.code === 'EADDRINUSE' ? `: mac "${spec.mac}" is in use on this master` : ''
-    const message = `Cannot create "${spec.name}" on master "${master.name}"${taken}: ${error.message}`
+    const message = `Cannot create "${spec.name}" on master "${master.name}": ${error.message}`
     throw new CniError('ERR_KERNEL', message, { cause: error })
   }
 }
@@ -64,7 +63,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
 
   return await Undo.guard(async (undo) => {
-    const { result, link } = await timed('claim', () => acquire(request, deps, netns, chosen, undo))
+    const { result, link } = await timed('claim', () => claimFor(request, deps, netns, chosen, undo))
     const mac = inherited ?? config.mac ?? link.mac
     const spec: MacvlanSpec = {
       name: request.key.ifName,

@@ -8,7 +8,7 @@ import { findLink, type Link } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { type KernelRoute, type ListedRoute, listRoutes } from '../../shared/host/routes.ts'
-import { checkAddresses } from '../addresses.ts'
+import { checkClaim } from '../addresses.ts'
 import { kernelRoutes, readAddress } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
@@ -73,5 +73,5 @@ export async function check(request: Request, deps: Deps): Promise<void> {
   const link = findLink(pod, { name: ifName }) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
   checkLink(link, config, findMaster(config.masterInContainer ? pod : host, config), attached.mac)
   checkLayer3(pod, link, previous)
-  await checkAddresses(request, deps, previous)
+  await checkClaim(request, deps, previous)
 }

@@ -9,7 +9,7 @@ import { parseResult } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { deleteLink, findLink, type Link } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { insideNetns, type Netns, openNetnsForRemoval, sameNetns } from '../../shared/host/netns.ts'
+import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
 import { release } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
@@ -40,15 +40,9 @@ function previousMac({ config, version, key }: Request): string | undefined {
  * The attachment's link: the one of the recorded index, whatever it is called by now. Without a record, the macvlan
  * that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
  */
-function findOwn(
-  socket: NetlinkSocket,
-  netns: Netns,
-  request: Request,
-  record: AttachmentRecord | undefined,
-): Link | undefined {
+function findOwn(socket: NetlinkSocket, request: Request, record: AttachmentRecord | undefined): Link | undefined {
   if (record !== undefined) {
-    const here = record.netns !== undefined && sameNetns(record.netns, netns.identity)
-    const link = here && record.link !== undefined ? findLink(socket, { index: record.link.index }) : undefined
+    const link = record.link === undefined ? undefined : findLink(socket, { index: record.link.index })
     return link?.kind === 'macvlan' ? link : undefined
   }
   const mac = previousMac(request)
@@ -59,7 +53,7 @@ function findOwn(
 function removeLink(netns: Netns, request: Request, record: AttachmentRecord | undefined): void {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
-    const link = findOwn(socket, netns, request, record)
+    const link = findOwn(socket, request, record)
     if (link !== undefined) deleteLink(socket, link.index)
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
@@ -67,8 +61,24 @@ function removeLink(netns: Netns, request: Request, record: AttachmentRecord | u
   }
 }
 
+/**
+ * The namespace to look in. A runtime that has lost it passes none, or a path that leads nowhere; while the pod lives, the
+ * recorded path still leads to the namespace that its identity tells apart from all others.
+ */
+function openOwnNetns(request: Request, record: AttachmentRecord | undefined): Netns | undefined {
+  const given = openNetnsIfAny(request.netnsPath, request.netnsOverride)
+  const recorded = record?.netns
+  if (recorded === undefined || (given !== undefined && sameNetns(recorded, given.identity))) return given
+  given?.[Symbol.dispose]()
+  const found = openNetnsIfAny(recorded.path, request.netnsOverride)
+  if (found === undefined || sameNetns(recorded, found.identity)) return found
+  found[Symbol.dispose]()
+  return undefined
+}
+
 export async function del(request: Request, deps: Deps): Promise<void> {
-  using netns = openNetnsForRemoval(request.netnsPath, request.netnsOverride)
-  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, findRecord(request, deps)))
+  const record = findRecord(request, deps)
+  using netns = openOwnNetns(request, record)
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record))
   await timed('release', () => release(request, deps))
 }

@@ -2,7 +2,7 @@
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
 import { orUnavailable } from '../../shared/cni/errors.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { checkAddressing, collectAddresses } from '../addresses.ts'
+import { checkReady, collectFor } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
@@ -14,7 +14,7 @@ export const macvlanPlugin: Plugin = {
   add,
   del,
   check,
-  gc: collectAddresses,
+  gc: collectFor,
 
   async status(request, deps) {
     const config = macvlanConfig(request)
@@ -23,7 +23,7 @@ export const macvlanPlugin: Plugin = {
       using host = new NetlinkSocket()
       orUnavailable(() => findMaster(host, config))
     }
-    await checkAddressing(request, deps)
+    await checkReady(request, deps)
   },
 
   keyWarnings: (request) => [

@@ -1,7 +1,7 @@
 /** CNI_ARGS: `KEY=value;KEY=value` (SPEC section 2; the reference library's rules for unknown and broken pairs). */
 import { CniError } from './errors.ts'
 
-/** The arguments this program reads. Kubernetes' runtimes send the K8S_* ones. */
+/** The arguments that are known: what runtimes send (K8S_*), whether this program reads it or not. */
 const knownArgs = [
   'IP',
   'MAC',

@@ -46,7 +46,7 @@ export interface Request {
 const containerIdMaxBytes = 128
 const networkMaxBytes = 100
 const ifNameMaxBytes = 15
-const stdinMaxBytes = 4 * 1024 * 1024
+const stdinMaxChars = 4 * 1024 * 1024
 
 const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/
 // JavaScript's $ matches only at the very end without the m flag, so a trailing newline is refused here too.
@@ -110,8 +110,8 @@ function checkEnvironment(env: Environment): void {
 
 /** The config's text as an object. Throws ERR_DECODE when it is not JSON, or not an object. */
 export function parseConfig(stdin: string): Record<string, unknown> {
-  if (stdin.length > stdinMaxBytes) {
-    throw new CniError('ERR_DECODE', `error unmarshall network config: longer than ${stdinMaxBytes} bytes`)
+  if (stdin.length > stdinMaxChars) {
+    throw new CniError('ERR_DECODE', `error unmarshall network config: longer than ${stdinMaxChars} characters`)
   }
   let raw: unknown
   try {

@@ -97,6 +97,9 @@ function renderLegacy(result: Result): object {
   return { ip4, ip6, dns: result.dns }
 }
 
+/** True when a result of this version can carry more than one address of a family. */
+export const versionCarriesMany = (version: CniVersion): boolean => atLeast(version, '0.3.0')
+
 /** True when a result of this version can carry an attachment without addresses (layer 2 only). */
 export const versionCarriesNoAddress = (version: CniVersion): boolean => atLeast(version, '0.3.0')
 
@@ -117,7 +120,6 @@ export function renderResult(result: Result, version: CniVersion): string {
     address: ip.address,
     gateway: ip.gateway,
   }))
-  const routes = result.routes.map((route) => (newest ? route : { dst: route.dst, gw: route.gw }))
   const noDns = Object.keys(result.dns).length === 0
   const present = <T>(list: readonly T[]): readonly T[] | undefined => (list.length > 0 ? list : undefined)
   return JSON.stringify(
@@ -125,7 +127,8 @@ export function renderResult(result: Result, version: CniVersion): string {
       cniVersion: version,
       interfaces: present(interfaces),
       ips: present(ips),
-      routes: present(routes),
+      // The newer keys of routes stay: the reference library reads them in every version, and so does our own CHECK.
+      routes: present(result.routes),
       // 0.3.0 to 0.4.0 always print it, empty or not.
       dns: modern && noDns ? undefined : result.dns,
     },

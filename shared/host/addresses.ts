@@ -1,26 +1,22 @@
 /** Addresses of a link over rtnetlink (linux/if_addr.h). */
-import { type Cidr, cidrSpan, ipBytes, ipFromBytes } from '../address.ts'
-import { Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
+import { type Cidr, cidrSpan, formatCidr, ipBytes, ipFromBytes } from '../address.ts'
+import { addressFamily, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
 
 const RTM_NEWADDR = 20
 const RTM_GETADDR = 22
-const AF_INET = 2
-const AF_INET6 = 10
 const IFA_ADDRESS = 1
 const IFA_LOCAL = 2
 const IFA_BROADCAST = 4
 const IFA_F_NODAD = 2
 const ifaddrmsgBytes = 8
 
-const addressFamily = (cidr: Cidr): number => (cidr.ip.family === 4 ? AF_INET : AF_INET6)
-
 /**
- * Gives the link an address. An IPv6 address is usable at once (IFA_F_NODAD): the lease vouches that nobody else has
- * it, and duplicate address detection would hold the pod back for one to two seconds.
+ * Gives the link an address. An IPv6 address is usable at once (IFA_F_NODAD): that nobody else has it is for the IPAM to
+ * know, and duplicate address detection would hold the pod back for one to two seconds.
  */
 export function addAddress(linkIndex: number, cidr: Cidr): Step {
   const fixed = Buffer.alloc(ifaddrmsgBytes)
-  fixed[0] = addressFamily(cidr)
+  fixed[0] = addressFamily(cidr.ip.family)
   fixed[1] = cidr.prefix
   fixed[2] = cidr.ip.family === 6 ? IFA_F_NODAD : 0
   fixed.writeUInt32LE(linkIndex, 4)
@@ -30,7 +26,7 @@ export function addAddress(linkIndex: number, cidr: Cidr): Step {
   if (cidr.ip.family === 4 && cidr.prefix < 31) {
     message.attribute(IFA_BROADCAST, ipBytes({ family: 4, value: cidrSpan(cidr).last }))
   }
-  return { what: 'add address', message }
+  return { what: `add address "${formatCidr(cidr)}"`, message }
 }
 
 /** All addresses of a link, both families. */

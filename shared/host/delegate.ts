@@ -7,7 +7,7 @@ import { CniError } from '../cni/errors.ts'
 import type { Environment } from '../cni/request.ts'
 
 /** A plugin that answers with more is broken. */
-const answerMaxBytes = 4 * 1024 * 1024
+const answerMaxChars = 4 * 1024 * 1024
 /** Below the shortest time-out of a runtime, so that our caller hears who was slow. */
 const delegateTimeoutMs = 50_000
 
@@ -60,23 +60,26 @@ export async function delegate({ type, verb, folders, environment, stdin }: Dele
   const env = { ...environment, CNI_COMMAND: verb }
   return await new Promise((resolve, reject) => {
     // Its standard error is ours: the runtime shows both together.
-    const child = spawn(path, {
-      env,
-      stdio: ['pipe', 'pipe', 'inherit'],
-      timeout: delegateTimeoutMs,
-      killSignal: 'SIGKILL',
-    })
+    const child = spawn(path, { env, stdio: ['pipe', 'pipe', 'inherit'] })
     let stdout = ''
+    let limit = ''
+    const stop = (reached: string): void => {
+      limit = reached
+      child.kill('SIGKILL')
+    }
+    const timer = setTimeout(() => stop(`no answer within ${delegateTimeoutMs} ms`), delegateTimeoutMs)
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text
-      if (stdout.length > answerMaxBytes) child.kill('SIGKILL')
+      if (stdout.length > answerMaxChars) stop(`its answer is longer than ${answerMaxChars} characters`)
     })
     child.on('error', (error) =>
       reject(new CniError('ERR_DELEGATE', `Cannot run "${path}": ${error.message}`, { cause: error })),
     )
     child.on('close', (code, signal) => {
+      clearTimeout(timer)
       if (code === 0) resolve(stdout)
-      else reject(toDelegateError(type, stdout, signal === null ? `exit code ${code}` : `killed by ${signal}`))
+      else
+        reject(toDelegateError(type, stdout, limit || (signal === null ? `exit code ${code}` : `killed by ${signal}`)))
     })
     // A plugin that does not read its config closes the pipe; its exit code says what that meant.
     child.stdin.on('error', () => undefined)

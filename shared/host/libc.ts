@@ -29,25 +29,39 @@ function errnoName(errno: number): string {
   }
 }
 
-// Held whole for the life of the program: a collected library handle would unmap the functions.
-const library = dlopen(null, {
-  getppid: { arguments: [], return: 'i32' },
+/** The signatures, in the words of node:ffi. */
+const signatures = {
+  getpid: { arguments: [], return: 'i32' },
   setns: { arguments: ['i32', 'i32'], return: 'i32' },
   socket: { arguments: ['i32', 'i32', 'i32'], return: 'i32' },
   setsockopt: { arguments: ['i32', 'i32', 'i32', 'buffer', 'u32'], return: 'i32' },
   flock: { arguments: ['i32', 'i32'], return: 'i32' },
   __errno_location: { arguments: [], return: 'pointer' },
-})
+} as const
 
-const { functions } = library
+function load() {
+  const library = dlopen(null, signatures)
+  if (library.functions.getpid() !== process.pid) {
+    throw new CniError(
+      'ERR_INTERNAL',
+      `node:ffi of ${process.version} does not call the C library as this program needs`,
+    )
+  }
+  return library
+}
 
-if (functions.getppid() !== process.ppid) {
-  throw new CniError('ERR_INTERNAL', `node:ffi of ${process.version} does not call the C library as this program needs`)
+// Held whole for the life of the program: a collected library handle would unmap the functions.
+let library: ReturnType<typeof load> | undefined
+
+/** The functions, loaded at the first call that needs one: a VERSION, or a config that is refused, needs none. */
+function libc(): ReturnType<typeof load>['functions'] {
+  library ??= load()
+  return library.functions
 }
 
 function errno(): number {
   // Read at once: the location is per thread and the next C call overwrites it.
-  return getInt32(functions.__errno_location())
+  return getInt32(libc().__errno_location())
 }
 
 function checked(call: string, result: number): number {
@@ -59,7 +73,7 @@ const CLONE_NEWNET = 0x40000000 // linux/sched.h
 
 /** Moves the calling thread into the network namespace behind `fd` (setns(2)). */
 export const setNetns = (fd: number): void => {
-  checked('setns', functions.setns(fd, CLONE_NEWNET))
+  checked('setns', libc().setns(fd, CLONE_NEWNET))
 }
 
 const AF_NETLINK = 16
@@ -72,11 +86,11 @@ const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11, NETLINK_GET_S
 
 /** A NETLINK_ROUTE socket of the calling thread's network namespace; it stays in it wherever the thread goes. */
 export function openNetlink(): number {
-  const fd = checked('socket(AF_NETLINK)', functions.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))
+  const fd = checked('socket(AF_NETLINK)', libc().socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))
   const on = Buffer.from([1, 0, 0, 0])
   for (const option of Object.values(netlinkOptions)) {
     // Kernels before 4.12 know none of them and before 4.20 not the last: they answer without words, that is all.
-    functions.setsockopt(fd, SOL_NETLINK, option, on, on.length)
+    libc().setsockopt(fd, SOL_NETLINK, option, on, on.length)
   }
   return fd
 }
@@ -86,7 +100,7 @@ const LOCK_NB = 4
 
 /** Takes the exclusive flock(2) of an open file, which the kernel frees with it; false when another holds it. */
 export function tryFlock(fd: number): boolean {
-  if (functions.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
+  if (libc().flock(fd, LOCK_EX | LOCK_NB) === 0) return true
   const reason = errno()
   const EAGAIN = 11
   const EINTR = 4

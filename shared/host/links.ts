@@ -48,8 +48,7 @@ function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   return bytes
 }
 
-const macBytes = (mac: string): Uint8Array =>
-  Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
+const macBytes = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
 
 const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
 const number = (bytes: Buffer | undefined): number =>
@@ -69,11 +68,11 @@ function readLink(answer: Answer): Link {
     up: (answer.body.readUInt32LE(8) & IFF_UP) !== 0,
     kind,
     parentIndex: number(attributes.get(IFLA.LINK)),
-    macvlanMode: isMacvlanMode(mode),
+    macvlanMode: toMacvlanMode(mode),
   }
 }
 
-function isMacvlanMode(mode: number): MacvlanMode | undefined {
+function toMacvlanMode(mode: number): MacvlanMode | undefined {
   const names: readonly MacvlanMode[] = ['private', 'vepa', 'bridge', 'passthru']
   return names.find((name) => macvlanModes[name] === mode)
 }
@@ -130,7 +129,7 @@ export function createMacvlan(socket: NetlinkSocket, spec: MacvlanSpec): void {
 }
 
 export const setLinkUp = (index: number): Step => ({
-  what: 'set link up',
+  what: `set link ${index} up`,
   message: new Message(RTM_NEWLINK).fixed(ifinfomsg(index, IFF_UP, IFF_UP)),
 })
 

@@ -5,6 +5,7 @@
  * microseconds; only the removal of a link waits (for RCU), tens of milliseconds.
  */
 import { closeSync, readSync, writeSync } from 'node:fs'
+import type { Family } from '../address.ts'
 import { openNetlink, SystemError } from './libc.ts'
 
 const NLM_F_REQUEST = 1
@@ -25,7 +26,11 @@ const headerBytes = 16
  */
 const received = Buffer.allocUnsafeSlow(65536)
 
-export const netlinkFlags = { create: NLM_F_CREATE | NLM_F_EXCL, dump: NLM_F_DUMP }
+/** `create`: it must be new; `add`: beside what is there; `dump`: all of a kind. */
+export const netlinkFlags = { create: NLM_F_CREATE | NLM_F_EXCL, add: NLM_F_CREATE, dump: NLM_F_DUMP }
+
+/** The kernel's number of an address family (linux/socket.h). */
+export const addressFamily = (family: Family): number => (family === 4 ? 2 : 10)
 
 const align = (bytes: number): number => (bytes + 3) & ~3
 

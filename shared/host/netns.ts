@@ -38,8 +38,9 @@ function openNetnsIfAlive(path: string): Netns | undefined {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO')) return undefined
-    throw error
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO', 'ENAMETOOLONG', 'ELOOP')) return undefined
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": ${why}`, { cause: error })
   }
   const { dev, ino } = fstatSync(fd)
   // A bind mount that is gone leaves its plain file behind. All namespaces are files of the one nsfs, on its device.
@@ -72,8 +73,8 @@ export function openNetns(path: string, ownAllowed: boolean): Netns {
   return netns
 }
 
-/** The namespace of an attachment that is being removed: undefined when it is gone. Errors as openNetns. */
-export function openNetnsForRemoval(path: string, ownAllowed: boolean): Netns | undefined {
+/** The namespace at `path` if there is one: '' and a path that leads to none are undefined. Errors as openNetns. */
+export function openNetnsIfAny(path: string, ownAllowed: boolean): Netns | undefined {
   const netns = path === '' ? undefined : openNetnsIfAlive(path)
   if (netns !== undefined && !ownAllowed) refuseOwn(netns)
   return netns

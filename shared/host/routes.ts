@@ -1,11 +1,9 @@
 /** Routes over rtnetlink (linux/rtnetlink.h). */
-import { type Cidr, cidrNetwork, type Family, type Ip, ipBytes, ipFromBytes } from '../address.ts'
-import { Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
+import { type Cidr, cidrNetwork, type Family, formatCidr, type Ip, ipBytes, ipFromBytes } from '../address.ts'
+import { addressFamily, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
 
 const RTM_NEWROUTE = 24
 const RTM_GETROUTE = 26
-const AF_INET = 2
-const AF_INET6 = 10
 const RT_TABLE_UNSPEC = 0
 const RT_TABLE_MAIN = 254
 const RTPROT_BOOT = 3
@@ -32,10 +30,14 @@ export interface KernelRoute {
 
 function rtmsg(family: Family): Buffer {
   const fixed = Buffer.alloc(rtmsgBytes)
-  fixed[0] = family === 4 ? AF_INET : AF_INET6
+  fixed[0] = addressFamily(family)
   return fixed
 }
 
+/**
+ * Adds a route in front of those to the same destination, as the reference plugins do: a pod may have a default route
+ * through another of its links.
+ */
 export function addRoute(linkIndex: number, route: KernelRoute): Step {
   const destination = cidrNetwork(route.destination)
   const fixed = rtmsg(destination.ip.family)
@@ -46,7 +48,7 @@ export function addRoute(linkIndex: number, route: KernelRoute): Step {
   fixed[6] = route.scope ?? (route.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
   fixed[7] = RTN_UNICAST
   if (route.onlink === true) fixed.writeUInt32LE(RTNH_F_ONLINK, 8)
-  const message = new Message(RTM_NEWROUTE, netlinkFlags.create).fixed(fixed).u32(RTA.OIF, linkIndex)
+  const message = new Message(RTM_NEWROUTE, netlinkFlags.add).fixed(fixed).u32(RTA.OIF, linkIndex)
   if (destination.prefix > 0) message.attribute(RTA.DST, ipBytes(destination.ip))
   if (route.gateway !== undefined) message.attribute(RTA.GATEWAY, ipBytes(route.gateway))
   if (route.priority !== undefined) message.u32(RTA.PRIORITY, route.priority)
@@ -58,7 +60,7 @@ export function addRoute(linkIndex: number, route: KernelRoute): Step {
       if (advmssBytes !== undefined) metrics.u32(RTAX.ADVMSS, advmssBytes)
     })
   }
-  return { what: 'add route', message }
+  return { what: `add route to "${formatCidr(route.destination)}"`, message }
 }
 
 /** A unicast route as the kernel lists it. */

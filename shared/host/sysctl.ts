@@ -4,20 +4,25 @@
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { isErrno } from '../disk.ts'
+import { log } from '../log.ts'
 
-/** Sets `net/<name>`; false when this kernel, or this namespace, has no such sysctl (IPv6 switched off at boot, say). */
-export function setNetSysctl(name: string, value: string): boolean {
-  let fd: number
+/**
+ * Sets `net/<name>` where that can be done. A kernel without it (IPv6 switched off at boot) is silence, a read-only
+ * /proc/sys a warning: what an attachment cannot do without, an address say, the kernel refuses in its own words.
+ */
+export function setNetSysctl(name: string, value: string): void {
   try {
-    fd = openSync(`/proc/sys/net/${name}`, constants.O_WRONLY)
+    const fd = openSync(`/proc/sys/net/${name}`, constants.O_WRONLY)
+    try {
+      writeSync(fd, value)
+    } finally {
+      closeSync(fd)
+    }
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false
-    throw error
-  }
-  try {
-    writeSync(fd, value)
-    return true
-  } finally {
-    closeSync(fd)
+    if (isErrno(error, 'ENOENT')) return
+    log(
+      'warn',
+      `cannot set sysctl "net/${name}" to ${value}: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
 }

@@ -1,7 +1,7 @@
 /**
  * A node and its pods as network namespaces, and the packaged program called there as a container runtime calls it.
  *
- * `using host = makeHost()` at the head of a test; at its end everything is removed, and whatever the test left behind
+ * `using host = new Host()` at the head of a test; at its end everything is removed, and whatever the test left behind
  * (a lease, a link in a pod or on the node) makes it fail.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'

@@ -161,7 +161,7 @@ test.each(shapes)(
   },
 )
 
-test('DEL succeeds when there is nothing to remove: twice, never added, namespace gone, path no namespace', () => {
+test('DEL succeeds when there is nothing to remove: twice, never added', () => {
   using host = new Host()
   const pod = host.pod()
   const config = host.config()
@@ -169,15 +169,27 @@ test('DEL succeeds when there is nothing to remove: twice, never added, namespac
   host.add(pod, config)
   expect(host.call('DEL', pod, config)).toMatchObject({ exitCode: 0, stdout: '' })
   expect(host.call('DEL', pod, config)).toMatchObject({ exitCode: 0, stdout: '' })
+})
+
+test('DEL removes link and lease when the runtime has lost the namespace that is still alive', () => {
+  using host = new Host()
+  const pod = host.pod()
   const plainFile = join(host.dataDir, 'no-namespace')
   writeFileSync(plainFile, '')
-  for (const netns of ['', '/run/netns/gone', plainFile]) {
-    host.add(pod, config)
-    expect(host.call('DEL', { ...pod, netns }, config)).toMatchObject({ exitCode: 0, stdout: '' })
-    expect(host.leaseFiles()).toEqual([])
-    // The link would have gone with its namespace.
-    ip('-n', pod.name, 'link', 'del', 'net1')
+  for (const netns of ['', '/run/netns/gone', plainFile, host.pod('another').netns]) {
+    host.add(pod, host.config())
+    expect(host.call('DEL', { ...pod, netns }, host.config())).toMatchObject({ exitCode: 0, stdout: '' })
+    expect(host.leftovers()).toEqual([])
   }
+})
+
+test('DEL releases the lease when the namespace is gone', () => {
+  using host = new Host()
+  const pod = host.pod()
+  host.add(pod, host.config())
+  ip('netns', 'del', pod.name)
+  expect(host.call('DEL', pod, host.config())).toMatchObject({ exitCode: 0, stdout: '' })
+  expect(host.leaseFiles()).toEqual([])
 })
 
 test('DEL removes its own link by index and no other when something renamed it or has its name', () => {

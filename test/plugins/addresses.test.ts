@@ -1,14 +1,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { FileStore } from '../../ipam/file-store.ts'
-import {
-  type Addressed,
-  acquire,
-  checkAddresses,
-  checkAddressing,
-  collectAddresses,
-  release,
-} from '../../plugins/addresses.ts'
+import { type Addressed, checkClaim, checkReady, claimFor, collectFor, release } from '../../plugins/addresses.ts'
 import type { Deps } from '../../plugins/deps.ts'
 import { toCniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
@@ -41,7 +34,7 @@ const verbs = (): string[] => readFileSync(`${folder}/verbs`, 'utf8').trim().spl
 /** Acquires, and then fails if it is told to. */
 const acquireFor = (request: Request, chosen = link, failure?: Error): Promise<Addressed> =>
   Undo.guard(async (undo) => {
-    const addressed = await acquire(request, deps, netns, chosen, undo)
+    const addressed = await claimFor(request, deps, netns, chosen, undo)
     if (failure !== undefined) throw failure
     return addressed
   })
@@ -59,7 +52,7 @@ const recorded = () => deps.store.list().records
 const own = { ipam: { type: 'berth-ipam', range: '10.0.0.0/24' } }
 const answer = `echo '{"cniVersion":"1.1.0","ips":[{"address":"10.5.0.5/24","gateway":"10.5.0.1"}]}'`
 
-describe('acquire()', () => {
+describe('claimFor()', () => {
   it.each([
     ['no ipam', {}],
     ['an ipam without a type', { ipam: {} }],
@@ -153,27 +146,27 @@ describe('release()', () => {
 describe('the other verbs', () => {
   it('are passed on to a foreign IPAM', async () => {
     const request = foreign('')
-    await checkAddresses(request, deps, nothing)
-    await collectAddresses(request, deps)
-    await checkAddressing(request, deps)
+    await checkClaim(request, deps, nothing)
+    await collectFor(request, deps)
+    await checkReady(request, deps)
     expect(verbs()).toEqual(['CHECK', 'GC', 'STATUS'])
   })
 
   it.each<[string, (request: Request) => Promise<void>]>([
-    ['CHECK', (request) => checkAddresses(request, deps, nothing)],
-    ['GC', (request) => collectAddresses(request, deps)],
-    ['STATUS', (request) => checkAddressing(request, deps)],
+    ['CHECK', (request) => checkClaim(request, deps, nothing)],
+    ['GC', (request) => collectFor(request, deps)],
+    ['STATUS', (request) => checkReady(request, deps)],
   ])('fail in %s when the foreign IPAM fails', async (_, call) => {
     expect(await failureOf(call(foreign('exit 1')))).toEqual(['ERR_DELEGATE', 'Plugin "foreign" failed: exit code 1'])
   })
 
   it('check nothing in CHECK when there is no ipam', async () => {
-    await expect(checkAddresses(requestOf(), deps, nothing)).resolves.toBeUndefined()
+    await expect(checkClaim(requestOf(), deps, nothing)).resolves.toBeUndefined()
   })
 
   it('say in STATUS that our own IPAM cannot serve when its range is none', async () => {
     const request = requestOf({ ipam: { type: 'berth-ipam', range: 'x' } })
-    expect(await failureOf(checkAddressing(request, deps))).toEqual([
+    expect(await failureOf(checkReady(request, deps))).toEqual([
       'ERR_CONFIG',
       expect.stringContaining('"ipam.range": "x"'),
     ])

@@ -69,12 +69,25 @@ describe('berth-ipam ADD', () => {
   it.each<[string, object, Environment, number]>([
     ['no ipam', { ipam: undefined }, {}, 7],
     ['a range that is none', { ipam: { range: 'x' } }, {}, 7],
-    ['a namespace that is gone', {}, { CNI_NETNS: '/run/netns/absent' }, 4],
+    [
+      'two addresses of a family in a version that has room for one',
+      { cniVersion: '0.2.0', ipam: { ipRanges: [{ range: '10.0.0.0/24' }, { range: '10.1.0.0/24' }] } },
+      {},
+      7,
+    ],
     ['the own namespace, unless that is meant', {}, { CNI_NETNS_OVERRIDE: '0' }, 8],
   ])('refuses %s and claims nothing', async (_, config, environment, code) => {
     const { exitCode, json } = await call('ADD', config, environment)
     expect([exitCode, json]).toEqual([1, expect.objectContaining({ code })])
     expect(deps.store.exists()).toBe(false)
+  })
+})
+
+describe('berth-ipam ADD without a namespace', () => {
+  it('leases, because only the main plugin needs one', async () => {
+    const { exitCode } = await call('ADD', {}, { CNI_NETNS: '/run/netns/absent' })
+    expect(exitCode).toBe(0)
+    expect(deps.store.list().records[0]?.netns).toBeUndefined()
   })
 })
 

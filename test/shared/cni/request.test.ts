@@ -91,7 +91,7 @@ describe('parseRequest() of a config', () => {
 
   it('fails with code 6 when standard input holds more than 4 MiB', () => {
     const { code, message } = failureOf(withStdin(' '.repeat(4 * 1024 * 1024 + 1)))
-    expect([code, message]).toEqual([6, 'error unmarshall network config: longer than 4194304 bytes'])
+    expect([code, message]).toEqual([6, 'error unmarshall network config: longer than 4194304 characters'])
   })
 
   it.each([

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { netnsAlive, openNetns, openNetnsForRemoval, sameNetns } from '../../../shared/host/netns.ts'
+import { netnsAlive, openNetns, openNetnsIfAny, sameNetns } from '../../../shared/host/netns.ts'
 import { failureOf } from '../failures.ts'
 import { temporaryDirectory } from '../temporary.ts'
 
@@ -60,14 +60,14 @@ describe('openNetns()', () => {
   })
 })
 
-describe('openNetnsForRemoval()', () => {
+describe('openNetnsIfAny()', () => {
   it.each([['no path', () => ''] as const, ...noNamespace])('gives nothing for %s', (_, pathOf) => {
-    expect(openNetnsForRemoval(pathOf(), false)).toBeUndefined()
+    expect(openNetnsIfAny(pathOf(), false)).toBeUndefined()
   })
 
   it('refuses the own namespace with code 8 unless it is meant', () => {
-    expect(failureOf(() => openNetnsForRemoval(ownPath, false)).code).toBe(8)
-    using netns = openNetnsForRemoval(ownPath, true)
+    expect(failureOf(() => openNetnsIfAny(ownPath, false)).code).toBe(8)
+    using netns = openNetnsIfAny(ownPath, true)
     expect(netns?.identity).toEqual({ dev, ino })
   })
 })
