@@ -174,6 +174,18 @@ describe('decide() of several ranges', () => {
     },
   )
 
+  it.each([
+    ['is of its bounds', [], '10.0.0.25', ['10.0.0.10/24', '10.0.0.25/24']],
+    ['does not exclude it', ['10.0.0.12'], '10.0.0.12', ['10.0.0.10/24', '10.0.0.12/24']],
+    ['comes first, when it lies in the bounds of none', [], '10.0.0.99', ['10.0.0.99/24', '10.0.0.20/24']],
+  ])('grants a requested address in place of the one of the range that %s', (_, excluded, asked, addresses) => {
+    const bounded = [
+      rangeOf('10.0.0.0/24', { start: '10.0.0.10', end: '10.0.0.19', excluded }),
+      rangeOf('10.0.0.0/24', { start: '10.0.0.20', end: '10.0.0.29' }),
+    ]
+    expect(granted(planOf(bounded), nobody, asked)).toEqual(addresses)
+  })
+
   it('grants two different addresses when two ranges are the same', () => {
     expect(granted(planOf([v4, rangeOf('10.0.0.0/24')]))).toEqual(['10.0.0.1/24', '10.0.0.2/24'])
   })

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { statSync, unlinkSync } from 'node:fs'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import {
   type AttachmentRecord,
@@ -25,10 +25,12 @@ const ownPath = '/proc/self/ns/net'
 const range = '10.0.0.0/24'
 const ipam = { type: 'berth-ipam', range }
 
+let dataDir = ''
 let store: Store
 let netns: Netns
 beforeEach(() => {
-  store = openStore(temporaryDirectory())
+  dataDir = temporaryDirectory()
+  store = openStore(dataDir)
   netns = openNetns(ownPath, true)
   onTestFinished(() => netns[Symbol.dispose]())
 })
@@ -160,6 +162,13 @@ describe('checkLeases()', () => {
     expect(failure.message).toBe('Lease "10.0.0.1/24" of "ctr-1/net1" of network "storage" is not in prevResult')
   })
 
+  it('says so when nobody holds the address any more', () => {
+    granted({})
+    unlinkSync(`${dataDir}/leases/10.0.0.1`)
+    const failure = failureOf(() => checkLeases(store, requestOf(), previous('10.0.0.1/24')))
+    expect(failure.message).toBe('Lease "10.0.0.1/24" of "ctr-1/net1" of network "storage" is held by nobody')
+  })
+
   it('says so when nothing is recorded', () => {
     const failure = failureOf(() => checkLeases(store, requestOf(), previous('10.0.0.1/24')))
     expect([failure.errorName, failure.message]).toEqual([
@@ -225,6 +234,12 @@ describe('ipamKeyWarnings()', () => {
     expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, [typed]: 1 } }))).toEqual([
       `unknown key "ipam.${typed}" is ignored; did you mean "${meant}"?`,
     ])
+  })
+
+  it('warns of the one key of the peer that would change what is given', () => {
+    const warnings = ipamKeyWarnings(requestOf({ ipam: { ...ipam, Enable_Overlapping_Ranges: false } }))
+    expect(warnings).toEqual([expect.stringContaining('"ipam.enable_overlapping_ranges": false is not supported')])
+    expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, enable_overlapping_ranges: true } }))).toEqual([])
   })
 
   it.each(['kubernetes', 'log_file', 'log_level', 'configuration_path', 'overlapping_ranges', 'subnet', 'name'])(

@@ -86,6 +86,11 @@ describe('whereaboutsPlan() of a range', () => {
       },
       ['10.0.0.0/30', '10.0.0.0/30', '10.0.0.1-10.0.0.2', ['10.0.0.2-10.0.0.2']],
     ],
+    [
+      'the gateway of a fixed address, which nobody may get',
+      { range: '10.0.0.0/30', addresses: [{ address: '10.0.0.5/24', gateway: '10.0.0.2' }] },
+      ['10.0.0.0/30', '10.0.0.0/30', '10.0.0.1-10.0.0.2', ['10.0.0.2-10.0.0.2']],
+    ],
   ])('reads %s', (_, ipam, range) => {
     expect(rangesOf({ type: 'whereabouts', ...ipam })).toEqual([range])
   })
