@@ -36,15 +36,11 @@ function toIoError(doing: string, error: unknown): unknown {
   return new CniError('ERR_IO', `Cannot ${doing}: ${error.message}`, { cause: error })
 }
 
-/** A record's text. What is there and cannot be a record, a folder say, reads as a damaged one. */
-function readText(path: string): string | undefined {
-  try {
-    return readIfExists(path)
-  } catch (error) {
-    if (isErrno(error, 'EISDIR', 'ELOOP')) return ''
-    throw error
-  }
-}
+/** Far more than the longest record; what is larger is not one of ours. */
+const recordMaxBytes = 1024 * 1024
+
+/** A record's text; '' for what is there and cannot be a record, which makes it a damaged one. */
+const readText = (path: string): string | undefined => readIfExists(path, recordMaxBytes)
 
 /** What a name leads to; undefined when it is gone. A bigint: some file systems use all 64 bits of it. */
 function inodeOf(path: string): bigint | undefined {
@@ -96,7 +92,7 @@ export class FileStore implements Store {
   }
 
   holder(space: string, ip: Ip): AttachmentRecord | undefined {
-    const text = readIfExists(this.#path(addressName(space, ip)))
+    const text = readText(this.#path(addressName(space, ip)))
     return text === undefined ? undefined : parseRecord(text)
   }
 
@@ -171,7 +167,7 @@ export class FileStore implements Store {
   /** Removes an attachment's names, addresses first. Only names of the same file go: another's are not ours. */
   #removeNames(key: AttachmentKey): boolean {
     const own = this.#path(attachmentName(key))
-    const text = readIfExists(own)
+    const text = readText(own)
     if (text === undefined) return false
     const ino = inodeOf(own)
     const parsed = parseRecord(text)

@@ -7,6 +7,7 @@ import {
   constants,
   existsSync,
   fdatasyncSync,
+  fstatSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -99,14 +100,25 @@ export function removeName(path: string): boolean {
   }
 }
 
-/** A file's text, or undefined when there is no such file. */
-export function readIfExists(path: string): string | undefined {
+/**
+ * A small file's text, or undefined when there is no such name. What is not a regular file of at most `maxBytes` reads as
+ * empty: a pipe would keep the call waiting, and a giant would eat it.
+ */
+export function readIfExists(path: string, maxBytes: number): string | undefined {
   // Most look-ups find nothing, and an exception costs more than this question.
   if (!existsSync(path)) return undefined
+  let fd: number
   try {
-    return readFileSync(path, 'utf8')
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
+    if (isErrno(error, 'ELOOP', 'ENXIO')) return ''
     throw error
+  }
+  try {
+    const stat = fstatSync(fd)
+    return stat.isFile() && stat.size <= maxBytes ? readFileSync(fd, 'utf8') : ''
+  } finally {
+    closeSync(fd)
   }
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FileStore } from '../../ipam/file-store.ts'
@@ -22,6 +23,19 @@ function asOrdinaryUser(directory: string, work: () => void): void {
     process.seteuid?.(0)
   }
 }
+
+describe('FileStore with a pipe where a record should be', () => {
+  it('calls it damaged, waits for nothing, and forgets it', () => {
+    const dataDir = temporaryDirectory()
+    const store = new FileStore(dataDir)
+    store.locked(() => undefined)
+    execFileSync('mkfifo', [`${dataDir}/leases/storage,ctr-1,net1`])
+    expect(failureOf(() => store.find(keyOf('ctr-1'))).errorName).toBe('ERR_DAMAGED')
+    expect(store.list()).toEqual({ records: [], damaged: ['storage,ctr-1,net1'] })
+    expect(store.locked(() => store.remove(keyOf('ctr-1')))).toBe(true)
+    expect(readdirSync(`${dataDir}/leases`)).toEqual([])
+  })
+})
 
 describe('FileStore', () => {
   it('fails with code 5 and names the directory when a file is in its way', () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -208,22 +209,24 @@ describe('removeName()', () => {
 })
 
 describe('readIfExists()', () => {
+  const enough = 1000
+
   it('gives the text of a file, and undefined when there is none', () => {
     const root = temporaryDirectory()
     writeFileSync(`${root}/file`, 'text \u00e4')
     symlinkSync(`${root}/absent`, `${root}/dangling`)
-    const read = ['file', 'absent', 'dangling', 'file/below'].map((name) => readIfExists(`${root}/${name}`))
+    const read = ['file', 'absent', 'dangling', 'file/below'].map((name) => readIfExists(`${root}/${name}`, enough))
     expect(read).toEqual(['text \u00e4', undefined, undefined, undefined])
   })
 
-  it('fails when the name is that of a directory', () => {
+  it('waits for nothing and reads as empty what is no small regular file', () => {
     const root = temporaryDirectory()
-    expect(
-      isErrno(
-        thrownBy(() => readIfExists(root)),
-        'EISDIR',
-      ),
-    ).toBe(true)
+    execFileSync('mkfifo', [`${root}/pipe`])
+    mkdirSync(`${root}/folder`)
+    writeFileSync(`${root}/large`, 'x'.repeat(enough + 1))
+    symlinkSync('/dev/zero', `${root}/endless`)
+    const read = ['pipe', 'folder', 'large', 'endless'].map((name) => readIfExists(`${root}/${name}`, enough))
+    expect(read).toEqual(['', '', '', ''])
   })
 })
 
