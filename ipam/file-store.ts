@@ -6,11 +6,12 @@
  * - a name always leads to a whole record: the file is on disk before its first name is made;
  * - an attachment's name is made before its addresses' and removed after them, so whoever knows the key finds them all.
  */
-import { accessSync, constants, existsSync, lstatSync, readdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
 import { formatIp, type Ip } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import {
+  discardName,
   isErrno,
   linkExclusive,
   makeDirectory,
@@ -62,7 +63,7 @@ export class FileStore implements Store {
   }
 
   exists(): boolean {
-    return existsSync(this.#directory)
+    return statSync(this.#directory, { throwIfNoEntry: false }) !== undefined
   }
 
   locked<T>(work: () => T): T {
@@ -106,7 +107,8 @@ export class FileStore implements Store {
       }
       return this.#claimAddresses(temporary, record)
     } finally {
-      removeName(temporary)
+      // By now it is one name too many of the record, or a record without a name: DEL, or the next ADD, removes it too.
+      discardName(temporary)
     }
   }
 

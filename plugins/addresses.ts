@@ -29,6 +29,8 @@ export interface Addressed {
   readonly result: Result
   /** The link to make: the one recorded when the same attachment was claimed before. */
   readonly link: RecordedLink
+  /** This call claimed it: nobody else can have made the link. */
+  readonly fresh: boolean
 }
 
 const foreignType = ({ config }: Request): string | undefined => {
@@ -80,7 +82,7 @@ export async function claimFor(
     })
   }
   const result = foreign === undefined ? ipamResult(record, plan) : await addForeign(request, deps, foreign)
-  return { result, link: record.link ?? link }
+  return { result, link: record.link ?? link, fresh }
 }
 
 /** Gives everything back; the link is gone by now. A foreign IPAM that fails leaves the record for a retry. */

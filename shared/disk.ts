@@ -7,9 +7,9 @@ import {
   constants,
   existsSync,
   fdatasyncSync,
-  fstatSync,
   fsyncSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { log } from './log.ts'
 
 const directoryMode = 0o700
 const fileMode = 0o600
@@ -89,6 +90,15 @@ export function linkExclusive(existing: string, name: string): boolean {
   }
 }
 
+/** Removes a name that does no harm if it stays: what fails is a warning. */
+export function discardName(path: string): void {
+  try {
+    removeName(path)
+  } catch (error) {
+    log('warn', `cannot remove "${path}": ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
 /** Removes a name; false when it was not there. */
 export function removeName(path: string): boolean {
   try {
@@ -105,20 +115,20 @@ export function removeName(path: string): boolean {
  * empty: a pipe would keep the call waiting, and a giant would eat it.
  */
 export function readIfExists(path: string, maxBytes: number): string | undefined {
-  // Most look-ups find nothing, and an exception costs more than this question.
-  if (!existsSync(path)) return undefined
-  let fd: number
+  // Most look-ups find nothing: that is no exception here, and unlike with existsSync every other failure is one.
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (stat === undefined) return undefined
+  if (!stat.isFile() || stat.size > maxBytes) return ''
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+    try {
+      return readFileSync(fd, 'utf8')
+    } finally {
+      closeSync(fd)
+    }
   } catch (error) {
+    // Removed since the look.
     if (isErrno(error, 'ENOENT')) return undefined
-    if (isErrno(error, 'ELOOP', 'ENXIO')) return ''
     throw error
-  }
-  try {
-    const stat = fstatSync(fd)
-    return stat.isFile() && stat.size <= maxBytes ? readFileSync(fd, 'utf8') : ''
-  } finally {
-    closeSync(fd)
   }
 }

@@ -63,7 +63,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
 
   return await Undo.guard(async (undo) => {
-    const { result, link } = await timed('claim', () => claimFor(request, deps, netns, chosen, undo))
+    const { result, link, fresh } = await timed('claim', () => claimFor(request, deps, netns, chosen, undo))
     const mac = inherited ?? config.mac ?? link.mac
     const spec: MacvlanSpec = {
       name: request.key.ifName,
@@ -75,10 +75,12 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
       broadcastQueueLength: config.broadcastQueueLength,
       netns: config.masterInContainer ? undefined : netns,
     }
+    const undoCreate = (): void => undo.push('create', () => void deleteLink(pod, spec.index))
+    // The index is this call's own choice: pushed before the message is sent, the undo is right even if its answer is lost.
+    // An index recorded by an earlier call may be that of a living link until the kernel has agreed to a new one.
+    if (fresh) undoCreate()
     await timed('create', () => create(home, spec, master))
-    undo.push('create', () => {
-      deleteLink(pod, spec.index)
-    })
+    if (!fresh) undoCreate()
     await timed('configure', () => configureLink(pod, netns, spec, result))
 
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }

@@ -47,11 +47,16 @@ export class CniError extends Error {
   }
 }
 
-/** Anything thrown, as an error the runtime can read; what is not ours is a defect and keeps its message. */
+/**
+ * Anything thrown, as an error the runtime can read. A system call that failed where nobody expected it is an I/O error,
+ * or the kernel's when it was not a file's (shared/host/libc.ts); what has no error number is a defect of ours.
+ */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error
   const message = error instanceof Error ? error.message : String(error)
-  return new CniError('ERR_INTERNAL', message, { cause: error })
+  const numbered = error instanceof Error && 'errno' in error && typeof error.errno === 'number'
+  if (!numbered) return new CniError('ERR_INTERNAL', message, { cause: error })
+  return new CniError('syscall' in error ? 'ERR_IO' : 'ERR_KERNEL', message, { cause: error })
 }
 
 /** Runs a check of STATUS: whatever it throws means that an ADD would fail now. */

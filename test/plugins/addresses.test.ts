@@ -58,7 +58,7 @@ describe('claimFor()', () => {
     ['an ipam without a type', { ipam: {} }],
     ['an ipam of an empty type', { ipam: { type: '' } }],
   ])('records the attachment without addresses when there is %s', async (_, config) => {
-    expect(await acquireFor(requestOf(config))).toEqual({ result: nothing, link })
+    expect(await acquireFor(requestOf(config))).toEqual({ result: nothing, link, fresh: true })
     expect(recorded()).toMatchObject([{ containerId: 'ctr-1', leases: [], link, netns: { path: netns.path } }])
   })
 
