@@ -52,7 +52,7 @@ interface Place {
 /** Milliseconds spent inside Node's file calls since the last reset: every netlink message and sysctl is one of them. */
 const inside = { ms: 0 }
 
-/** Puts a stop-watch around the file calls that the host room makes; the six calls through node:ffi take microseconds. */
+/** Puts a stop-watch around the file calls that the host room makes; the few calls through node:ffi take microseconds. */
 function watchSystemCalls(): void {
   for (const name of ['openSync', 'closeSync', 'readSync', 'writeSync', 'fstatSync'] as const) {
     const original: (...args: never[]) => unknown = fs[name]

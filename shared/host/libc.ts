@@ -34,6 +34,7 @@ const signatures = {
   getpid: { arguments: [], return: 'i32' },
   setns: { arguments: ['i32', 'i32'], return: 'i32' },
   socket: { arguments: ['i32', 'i32', 'i32'], return: 'i32' },
+  connect: { arguments: ['i32', 'buffer', 'u32'], return: 'i32' },
   setsockopt: { arguments: ['i32', 'i32', 'i32', 'buffer', 'u32'], return: 'i32' },
   flock: { arguments: ['i32', 'i32'], return: 'i32' },
   __errno_location: { arguments: [], return: 'pointer' },
@@ -84,9 +85,16 @@ const SOL_NETLINK = 270
 /** Socket options of linux/netlink.h: short acks without the request in them, with the kernel's words instead. */
 const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11, NETLINK_GET_STRICT_CHK: 12 }
 
-/** A NETLINK_ROUTE socket of the calling thread's network namespace; it stays in it wherever the thread goes. */
+/** struct sockaddr_nl of the kernel: the family, and port 0. */
+const kernelAddress = Buffer.from([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+
+/**
+ * A NETLINK_ROUTE socket of the calling thread's network namespace; it stays in it wherever the thread goes. Connected to
+ * the kernel it takes answers from nobody else: a pod that may administer its network could forge them.
+ */
 export function openNetlink(): number {
   const fd = checked('socket(AF_NETLINK)', libc().socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))
+  checked('connect(AF_NETLINK)', libc().connect(fd, kernelAddress, kernelAddress.length))
   const on = Buffer.from([1, 0, 0, 0])
   for (const option of Object.values(netlinkOptions)) {
     // Kernels before 4.12 know none of them and before 4.20 not the last: they answer without words, that is all.
