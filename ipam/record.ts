@@ -24,7 +24,7 @@ function makeSchema() {
       }),
     ),
     /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. */
-    link: z.optional(z.strictObject({ index: z.number(), mac: text })),
+    link: z.optional(z.strictObject({ index: z.int().check(z.gte(1), z.lte(0x7fffffff)), mac: text })),
     /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
     netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
     pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),

@@ -82,6 +82,10 @@ const SOCK_RAW = 3
 const SOCK_CLOEXEC = 0o2000000
 const NETLINK_ROUTE = 0
 const SOL_NETLINK = 270
+const SOL_SOCKET = 1
+const SO_RCVTIMEO = 20
+/** Removing a link takes tens of milliseconds, more where many are removed at once. */
+const netlinkWaitMaxSeconds = 30
 /** Socket options of linux/netlink.h: short acks without the request in them, with the kernel's words instead. */
 const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11, NETLINK_GET_STRICT_CHK: 12 }
 
@@ -95,6 +99,10 @@ const kernelAddress = Buffer.from([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 export function openNetlink(): number {
   const fd = checked('socket(AF_NETLINK)', libc().socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))
   checked('connect(AF_NETLINK)', libc().connect(fd, kernelAddress, kernelAddress.length))
+  // struct timeval, seconds and microseconds: a kernel that owes an answer longer than this has lost it.
+  const patience = Buffer.alloc(16)
+  patience.writeBigInt64LE(BigInt(netlinkWaitMaxSeconds))
+  checked('setsockopt(SO_RCVTIMEO)', libc().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length))
   const on = Buffer.from([1, 0, 0, 0])
   for (const option of Object.values(netlinkOptions)) {
     // Kernels before 4.12 know none of them and before 4.20 not the last: they answer without words, that is all.

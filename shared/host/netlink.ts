@@ -32,6 +32,9 @@ export const netlinkFlags = { create: NLM_F_CREATE | NLM_F_EXCL, add: NLM_F_CREA
 /** The kernel's number of an address family (linux/socket.h). */
 export const addressFamily = (family: Family): number => (family === 4 ? 2 : 10)
 
+/** More answers than a socket's receive buffer holds would be lost, and the last one with them. */
+const batchMaxMessages = 64
+
 const align = (bytes: number): number => (bytes + 3) & ~3
 
 /** One request under construction. Numbers are in host byte order, which is little endian on all we build for. */
@@ -163,10 +166,19 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Sends all messages in one system call; the kernel works through them in order and goes on after an error. Throws
-   * the first error. Only the last one asks for an acknowledgement, which says that the others are done as well.
+   * Sends the messages, up to `batchMaxMessages` in one system call; the kernel works through them in order and goes on
+   * after an error. Throws the first error of a call, and then makes no further one.
    */
   batch(steps: readonly Step[]): Answer[] {
+    const answers: Answer[] = []
+    for (let done = 0; done < steps.length; done += batchMaxMessages) {
+      answers.push(...this.#sendAndReceive(steps.slice(done, done + batchMaxMessages)))
+    }
+    return answers
+  }
+
+  /** Only the last message asks for an acknowledgement, which says that the others are done as well. */
+  #sendAndReceive(steps: readonly Step[]): Answer[] {
     const first = this.#sequence + 1
     const last = this.#sequence + steps.length
     writeSync(

@@ -78,3 +78,14 @@ test('ADD names the MAC when another link of the master has it', () => {
   expect(host.linksOf(second.name)).toEqual([])
   host.call('DEL', first, config)
 })
+
+test('ADD answers, and does not wait for lost answers, when the kernel refuses hundreds of addresses', () => {
+  using host = new Host()
+  const pod = host.pod()
+  const ips = Array.from({ length: 300 }, (_, index) => `fd00::${(index + 1).toString(16)}`)
+  // IPv6 needs an MTU of 1280.
+  const config = host.config({ mtu: 1000, ipam: { type: 'berth-ipam', range: 'fd00::/64' }, runtimeConfig: { ips } })
+  const answer = host.call('ADD', pod, config)
+  expect(JSON.parse(answer.stdout)).toMatchObject({ code: 102, msg: expect.stringContaining('"fd00::1/64"') })
+  expect(host.leftovers()).toEqual([])
+})
