@@ -23,7 +23,8 @@ function table(rows: readonly (readonly string[])[]): string {
   const widths = columns.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
   const line = (cells: readonly string[]): string =>
     cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      // A pod's name must not forge a row or move the terminal's cursor.
+      .map((cell, column) => cell.replace(/\p{Cc}/gu, '?').padEnd(widths[column] ?? 0))
       .join('  ')
       .trimEnd()
   return `${[line(columns), ...rows.map(line)].join('\n')}\n`

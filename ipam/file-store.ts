@@ -20,7 +20,7 @@ import {
   syncDirectory,
   writeDurable,
 } from '../shared/disk.ts'
-import { withLock } from './lock.ts'
+import { holdLock, withLock } from './lock.ts'
 import { type AttachmentRecord, describeKey, leaseIp, parseRecord, recordKey, renderRecord, sameKey } from './record.ts'
 import type { Store } from './store.ts'
 
@@ -51,11 +51,13 @@ function inodeOf(path: string): bigint | undefined {
 export class FileStore implements Store {
   readonly #directory: string
   readonly #lockPath: string
+  readonly #callsDirectory: string
 
-  /** `dataDir` holds `leases/` and `lock`; nothing is made before the first claim. */
+  /** `dataDir` holds `leases/`, `lock` and `calls/`; nothing is made before the first claim. */
   constructor(dataDir: string) {
     this.#directory = `${dataDir}/leases`
     this.#lockPath = `${dataDir}/lock`
+    this.#callsDirectory = `${dataDir}/calls`
   }
 
   #path(name: string): string {
@@ -72,6 +74,15 @@ export class FileStore implements Store {
       return withLock(this.#lockPath, work)
     } catch (error) {
       throw toIoError(`use the lease directory "${this.#directory}"`, error)
+    }
+  }
+
+  hold(key: AttachmentKey): Disposable {
+    try {
+      makeDirectory(this.#callsDirectory)
+      return holdLock(`${this.#callsDirectory}/${attachmentName(key)}`)
+    } catch (error) {
+      throw toIoError(`use the directory "${this.#callsDirectory}"`, error)
     }
   }
 

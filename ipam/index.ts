@@ -54,6 +54,9 @@ function requestedTexts({ config, args }: Request): readonly string[] {
   return asked ?? []
 }
 
+/** Requested addresses of one attachment; a pod's annotation may ask for any number. */
+const requestedMax = 512
+
 function podOf({ args }: Request): AttachmentRecord['pod'] {
   const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name, K8S_POD_UID: uid } = args
   if (namespace === undefined && name === undefined && uid === undefined) return undefined
@@ -86,7 +89,14 @@ export function claim(
   link?: AttachmentRecord['link'],
 ): Claimed {
   const asksNothing = plan === emptyPlan
-  const requested = asksNothing ? [] : readRequested(requestedTexts(request))
+  const texts = asksNothing ? [] : requestedTexts(request)
+  if (texts.length > requestedMax) {
+    throw new CniError(
+      'ERR_CONFIG',
+      `Cannot claim ${texts.length} requested addresses: at most ${requestedMax} are allowed`,
+    )
+  }
+  const requested = readRequested(texts)
   if (!asksNothing && plan.ranges.length + plan.fixed.length + requested.length === 0) {
     throw new CniError(
       'ERR_CONFIG',

@@ -8,7 +8,7 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import lockfile from 'proper-lockfile'
 import { CniError } from '../shared/cni/errors.ts'
-import { isErrno } from '../shared/disk.ts'
+import { discardName, isErrno } from '../shared/disk.ts'
 import { tryFlock } from '../shared/host/libc.ts'
 
 /** How long a call waits for the others: well inside the 60 seconds after which some runtimes give up. */
@@ -35,6 +35,37 @@ function tryLock(path: string): number | undefined {
   return undefined
 }
 
+/** Waits for the flock of `path`; undefined when others hold it for longer than `waitMs`. */
+function waitForLock(path: string, waitMs: number): number | undefined {
+  const deadline = performance.now() + waitMs
+  for (;;) {
+    const fd = tryLock(path)
+    if (fd !== undefined || performance.now() >= deadline) return fd
+    sleep(pollMs)
+  }
+}
+
+/**
+ * Holds a lock for as long as a call of one attachment lasts, in a file that is there only meanwhile. A runtime that lost a
+ * call starts the next one while the first still runs; each must find what the other left, not what it is about to do.
+ */
+export function holdLock(path: string, waitMs = lockWaitMaxMs): Disposable {
+  const fd = waitForLock(path, waitMs)
+  if (fd === undefined) {
+    throw new CniError(
+      'ERR_TRY_AGAIN',
+      `Cannot lock "${path}": another call of this attachment runs for more than ${waitMs} ms`,
+    )
+  }
+  return {
+    [Symbol.dispose]: () => {
+      // Removed while it is held: whoever waits for this file finds that it has no name any more, and makes a new one.
+      discardName(path)
+      closeSync(fd)
+    },
+  }
+}
+
 /** The five calls that proper-lockfile makes, in its words, on the kernel lock. */
 class KernelLockFs {
   readonly #waitMs: number
@@ -45,13 +76,8 @@ class KernelLockFs {
   }
 
   mkdirSync(path: string): void {
-    const deadline = performance.now() + this.#waitMs
-    for (;;) {
-      this.#fd = tryLock(path)
-      if (this.#fd !== undefined) return
-      if (performance.now() >= deadline) throw Object.assign(new Error('lock is held'), { code: 'EEXIST' })
-      sleep(pollMs)
-    }
+    this.#fd = waitForLock(path, this.#waitMs)
+    if (this.#fd === undefined) throw Object.assign(new Error('lock is held'), { code: 'EEXIST' })
   }
 
   rmdirSync(): void {

@@ -18,6 +18,9 @@ export interface Store {
   /** Runs `work` while no other process runs its own. Throws ERR_TRY_AGAIN when the lock cannot be had in time. */
   locked<T>(work: () => T): T
 
+  /** Keeps other calls of the same attachment waiting until it is disposed of. Throws ERR_TRY_AGAIN. */
+  hold(key: AttachmentKey): Disposable
+
   /** The attachment's record. Throws ERR_DAMAGED, naming the file, when there is one that cannot be read. */
   find(key: AttachmentKey): AttachmentRecord | undefined
 

@@ -68,6 +68,9 @@ export async function claimFor(
   undo: Undo,
 ): Promise<Addressed> {
   const foreign = foreignType(request)
+  if (foreign !== undefined && foreign === request.config.type) {
+    throw new CniError('ERR_CONFIG', `Cannot use "${foreign}" as ipam.type: it is the main plugin itself`)
+  }
   const plan = request.config.ipam?.type === ipamType ? planOf(request) : emptyPlan
   const { record, fresh } = claim(deps.store, request, plan, netns, link)
   if (fresh) {

@@ -49,6 +49,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
       `Cannot attach without ipam: cniVersion "${request.version}" has no result without an address`,
     )
   }
+  using _held = deps.store.hold(request.key)
   using netns = openNetns(request.netnsPath, request.netnsOverride)
   using host = new NetlinkSocket()
   using pod = insideNetns(netns, () => new NetlinkSocket())

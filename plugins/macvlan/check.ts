@@ -1,5 +1,5 @@
 /** CHECK: what ADD answered is still true. Each failure names what differs. */
-import { type Cidr, formatCidr, sameIp } from '../../shared/address.ts'
+import { type Cidr, cidrNetwork, formatCidr, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import { parseResult, type Result } from '../../shared/cni/result.ts'
@@ -38,8 +38,8 @@ function isInstalled(route: KernelRoute, listed: readonly ListedRoute[], linkInd
   return listed.some(
     (found) =>
       found.linkIndex === linkIndex &&
-      found.table === (route.table ?? mainTable) &&
-      sameCidr(found.destination, route.destination) &&
+      found.table === (route.table || mainTable) &&
+      sameCidr(found.destination, cidrNetwork(route.destination)) &&
       (route.gateway === undefined || (found.gateway !== undefined && sameIp(found.gateway, route.gateway))),
   )
 }

@@ -7,7 +7,7 @@ import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import { parseResult } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { deleteLink, findLink, type Link } from '../../shared/host/links.ts'
+import { deleteLink, findLink } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
@@ -37,24 +37,28 @@ function previousMac({ config, version, key }: Request): string | undefined {
 }
 
 /**
- * The attachment's link: the one of the recorded index, whatever it is called by now. Without a record, the macvlan
+ * The index of the attachment's link: the recorded one, whatever it is called by now. Without a record, the macvlan
  * that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
  */
-function findOwn(socket: NetlinkSocket, request: Request, record: AttachmentRecord | undefined): Link | undefined {
+function findOwnIndex(
+  socket: NetlinkSocket,
+  request: Request,
+  record: AttachmentRecord | undefined,
+): number | undefined {
   if (record !== undefined) {
-    const link = record.link === undefined ? undefined : findLink(socket, { index: record.link.index })
-    return link?.kind === 'macvlan' ? link : undefined
+    // Not looked at first: a pod can make the description of its link longer than any answer.
+    return record.link?.index
   }
   const mac = previousMac(request)
   const link = mac === undefined ? undefined : findLink(socket, { name: request.key.ifName })
-  return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link : undefined
+  return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link.index : undefined
 }
 
 function removeLink(netns: Netns, request: Request, record: AttachmentRecord | undefined): void {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
-    const link = findOwn(socket, request, record)
-    if (link !== undefined) deleteLink(socket, link.index)
+    const index = findOwnIndex(socket, request, record)
+    if (index !== undefined) deleteLink(socket, index)
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot remove "${request.key.ifName}": ${error.message}`, { cause: error })
@@ -66,17 +70,19 @@ function removeLink(netns: Netns, request: Request, record: AttachmentRecord | u
  * recorded path still leads to the namespace that its identity tells apart from all others.
  */
 function openOwnNetns(request: Request, record: AttachmentRecord | undefined): Netns | undefined {
-  const given = openNetnsIfAny(request.netnsPath, request.netnsOverride)
   const recorded = record?.netns
-  if (recorded === undefined || (given !== undefined && sameNetns(recorded, given.identity))) return given
-  given?.[Symbol.dispose]()
-  const found = openNetnsIfAny(recorded.path, request.netnsOverride)
-  if (found === undefined || sameNetns(recorded, found.identity)) return found
-  found[Symbol.dispose]()
+  if (recorded === undefined) return openNetnsIfAny(request.netnsPath, request.netnsOverride)
+  for (const path of [recorded.path, request.netnsPath]) {
+    const found = openNetnsIfAny(path, true)
+    if (found !== undefined && sameNetns(recorded, found.identity)) return found
+    found?.[Symbol.dispose]()
+  }
   return undefined
 }
 
 export async function del(request: Request, deps: Deps): Promise<void> {
+  // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
+  using _held = deps.store.exists() ? deps.store.hold(request.key) : undefined
   const record = findRecord(request, deps)
   using netns = openOwnNetns(request, record)
   if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record))

@@ -8,6 +8,9 @@ import type { Environment } from '../cni/request.ts'
 
 /** A plugin that answers with more is broken. */
 const answerMaxChars = 4 * 1024 * 1024
+/** For what a plugin printed before its exit and we have not read yet. */
+const outputGraceMs = 1000
+
 /** Below the shortest time-out of a runtime, so that our caller hears who was slow. */
 const delegateTimeoutMs = 50_000
 
@@ -75,6 +78,8 @@ export async function delegate({ type, verb, folders, environment, stdin }: Dele
     child.on('error', (error) =>
       reject(new CniError('ERR_DELEGATE', `Cannot run "${path}": ${error.message}`, { cause: error })),
     )
+    // A child of the plugin may hold its standard output open for ever; the plugin's own answer is complete at its exit.
+    child.on('exit', () => setTimeout(() => child.stdout.destroy(), outputGraceMs).unref())
     child.on('close', (code, signal) => {
       clearTimeout(timer)
       if (code === 0) resolve(stdout)

@@ -6,6 +6,7 @@
  */
 import { closeSync, readSync, writeSync } from 'node:fs'
 import type { Family } from '../address.ts'
+import { CniError } from '../cni/errors.ts'
 import { openNetlink, SystemError } from './libc.ts'
 
 const NLM_F_REQUEST = 1
@@ -125,7 +126,12 @@ export function readAttributes(body: Buffer, offset: number): Map<number, Buffer
 function* splitAnswers(bytes: Buffer): Generator<Answer> {
   for (let at = 0; at + headerBytes <= bytes.length; ) {
     const length = bytes.readUInt32LE(at)
-    if (length < headerBytes || at + length > bytes.length) return
+    if (length < headerBytes || at + length > bytes.length) {
+      throw new CniError(
+        'ERR_KERNEL',
+        `Cannot read an answer of the kernel: it is longer than ${received.length} bytes`,
+      )
+    }
     const body = bytes.subarray(at + headerBytes, at + length)
     yield {
       type: bytes.readUInt16LE(at + 4),

@@ -85,3 +85,21 @@ test('an ADD that was killed can be repeated without a DEL when the runtime retr
     expect(host.leftovers()).toEqual([])
   }
 })
+
+test('the DEL of an attachment waits for its ADD when a runtime gave up on it, and then leaves nothing', async () => {
+  using host = new Host()
+  for (let tries = 0; tries < 10; tries++) {
+    const pod = host.pod(`given-up-${tries}`)
+    const adding = ended(host.start('ADD', pod, wide(host)))
+    await pause(Math.random() * 40)
+    const removing = ended(host.start('DEL', pod, wide(host)))
+    const [added, removed] = await Promise.all([adding, removing])
+    expect([added.exitCode, removed]).toEqual([0, { exitCode: 0, stdout: '' }])
+    // Whoever came first: a link without its lease, or a lease without its link, is never seen.
+    expect([host.linksOf(pod.name).length, host.leaseFiles().length]).toEqual(
+      host.linksOf(pod.name).length > 0 ? [1, 3] : [0, 0],
+    )
+    expect(host.call('DEL', pod, wide(host))).toMatchObject({ exitCode: 0 })
+    expect(host.leftovers()).toEqual([])
+  }
+})
