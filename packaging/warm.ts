@@ -61,10 +61,10 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
 
 try {
   await call('berth-macvlan', 'VERSION', {})
+  // ADD and DEL only: what the cache has of other verbs, every ADD would load.
   for (const ipam of [undefined, dual, v4]) {
     const conf = config(ipam)
     const prevResult = JSON.parse(await call('berth-macvlan', 'ADD', conf))
-    await call('berth-macvlan', 'CHECK', { ...conf, prevResult })
     await call('berth-macvlan', 'DEL', { ...conf, prevResult })
   }
   await call('berth-ipam', 'ADD', config(v4))
