@@ -27,8 +27,8 @@ function ratios(samples: Samples): Ratio[] {
     samples.ratio(names.berth4Del, names.peer4Del),
     samples.ratio(names.berthDual, names.berth4),
     samples.ratio(names.berthDual, names.peerDual),
-    samples.ratio(kernelNames.v4, kernelNames.floor, 2),
-    samples.ratio(insideCalls(kernelNames.v4), kernelNames.floor),
+    samples.ratio(insideCalls(kernelNames.v4), kernelNames.floor, 2),
+    samples.ratio(kernelNames.v4, kernelNames.floor),
   ]
 }
 
