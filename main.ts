@@ -6,6 +6,7 @@ import { basename } from 'node:path'
 import { main as cli } from './cli/main.ts'
 import { isPluginName } from './plugins/dispatch.ts'
 import { defaultDataDir, main as plugin } from './plugins/main.ts'
+import { endProcess } from './shared/host/libc.ts'
 import { log } from './shared/log.ts'
 
 declare const BERTH_VERSION: string
@@ -18,8 +19,11 @@ async function start(): Promise<number> {
 }
 
 start().then(
-  // Nothing is left to wait for; going through the event loop's end would only add to every call.
-  (exitCode) => process.exit(exitCode),
+  // Nothing is left to wait for: what was to be written is, synchronously.
+  (exitCode) => {
+    endProcess(exitCode)
+    process.exit(exitCode)
+  },
   (error) => {
     // The answer itself could not be written: whoever called is gone, and what was attached is for its DEL.
     log('error', `cannot answer: ${error instanceof Error ? error.message : String(error)}`)

@@ -4,6 +4,7 @@
  * Run by packaging/build.ts in a network namespace of its own, with `<program> <cache> <pod namespace>` as arguments and
  * a link "nic" to attach to. The program is evaluated once a call, as a process would; V8 keeps the compiled functions.
  */
+import ffi from 'node:ffi'
 import fs, { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -42,7 +43,6 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
     },
   }
   const load = createRequire(import.meta.url)
-  const requireFor = (id: string): unknown => (/^(node:)?fs$/.test(id) ? filesystem : load(id))
   const env = {
     CNI_COMMAND: verb,
     CNI_CONTAINERID: 'warm',
@@ -52,6 +52,16 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
     BERTH_DATA_DIR: dataDir,
   }
   const exitCode = await new Promise<number>((exit) => {
+    // The program's end is the end of one call here.
+    const foreign = {
+      ...ffi,
+      dlopen(...args: Parameters<typeof ffi.dlopen>) {
+        const library = ffi.dlopen(...args)
+        return { ...library, functions: { ...library.functions, _exit: exit } }
+      },
+    }
+    const replaced: Record<string, unknown> = { 'node:fs': filesystem, fs: filesystem, 'node:ffi': foreign }
+    const requireFor = (id: string): unknown => replaced[id] ?? load(id)
     const process_ = Object.create(process, { argv0: { value: name }, env: { value: env }, exit: { value: exit } })
     script.runInThisContext()(requireFor, process_)
   })

@@ -18,26 +18,24 @@ import {
   spanContains,
 } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
-import { keyed, readKeys } from '../../shared/cni/keys.ts'
+import { keyed, readKeys, text, textOrNone, texts } from '../../shared/cni/keys.ts'
 import { dnsSchema } from '../../shared/cni/netconf.ts'
 import { routesSchema } from '../../shared/cni/result.ts'
 import { type FixedAddress, mergeSpans, type Plan, type Range, usableSpan } from '../plan.ts'
 
-const text = z._default(z.string(), '')
-
 const rangeShape = {
-  range: text,
-  range_start: text,
-  range_end: text,
-  exclude: z._default(z.array(z.string()), []),
+  range: textOrNone,
+  range_start: textOrNone,
+  range_end: textOrNone,
+  exclude: z._default(texts, []),
 }
 
 export const whereaboutsShape = {
-  type: text,
+  type: textOrNone,
   ...rangeShape,
   ipRanges: z._default(z.array(keyed(rangeShape)), []),
-  gateway: text,
-  addresses: z._default(z.array(keyed({ address: z.string(), gateway: text })), []),
+  gateway: textOrNone,
+  addresses: z._default(z.array(keyed({ address: text, gateway: textOrNone })), []),
   routes: z._default(routesSchema, []),
   dns: z._default(dnsSchema, {}),
   network_name: z._default(

@@ -1,7 +1,7 @@
 /** The keys of berth-macvlan, their defaults, and what a call makes of them. */
 import * as z from 'zod/mini'
 import { CniError } from '../../shared/cni/errors.ts'
-import { keyed, nearMisses, readKeys } from '../../shared/cni/keys.ts'
+import { keyed, nearMisses, readKeys, textOrNone, uint32 } from '../../shared/cni/keys.ts'
 import { netConfKeys } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import type { MacvlanMode } from '../../shared/host/links.ts'
@@ -9,12 +9,12 @@ import type { MacvlanMode } from '../../shared/host/links.ts'
 const macText = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/
 
 export const macvlanShape = {
-  master: z._default(z.string(), ''),
+  master: textOrNone,
   mode: z._default(z.enum(['', 'bridge', 'private', 'vepa', 'passthru']), 'bridge'),
-  mtu: z._default(z.int().check(z.gte(0)), 0),
-  mac: z._default(z.string(), ''),
+  mtu: z._default(uint32, 0),
+  mac: textOrNone,
   linkInContainer: z._default(z.boolean(), false),
-  bcqueuelen: z._default(z.int().check(z.gte(0), z.lte(0xffffffff)), 0),
+  bcqueuelen: z._default(uint32, 0),
 }
 const schema = keyed(macvlanShape)
 

@@ -1,21 +1,18 @@
 /** The keys that every CNI config may carry, whatever its plugin (SPEC sections 1 and 2, CONVENTIONS.md). */
 import * as z from 'zod/mini'
-import { keyed, readKeys } from './keys.ts'
+import { keyed, optionalText, readKeys, text, textOrNone, texts } from './keys.ts'
 
-const text = z.string()
-const optionalText = z.optional(text)
-const textOrNone = z._default(text, '')
-const texts = z.optional(z.array(text))
+const optionalTexts = z.optional(texts)
 
 export const dnsSchema = keyed({
-  nameservers: texts,
+  nameservers: optionalTexts,
   domain: optionalText,
-  search: texts,
-  options: texts,
+  search: optionalTexts,
+  options: optionalTexts,
 })
 
 /** What a runtime asks for on behalf of a pod, in `runtimeConfig` or `args.cni`. */
-const wishesSchema = keyed({ ips: texts, mac: optionalText })
+const wishesSchema = keyed({ ips: optionalTexts, mac: optionalText })
 
 /** What a DEL needs of a config. */
 const removalShape = {

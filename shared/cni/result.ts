@@ -5,17 +5,15 @@
 import * as z from 'zod/mini'
 import { parseCidr } from '../address.ts'
 import { CniError } from './errors.ts'
-import { keyed, readKeys } from './keys.ts'
+import { keyed, optionalText, readKeys, text, uint32 } from './keys.ts'
 import { dnsSchema } from './netconf.ts'
 import { atLeast, type CniVersion, impliedVersion, parseVersion } from './versions.ts'
 
-const text = z.optional(z.string())
-/** The kernel keeps all of these in 32 bits. */
-const count = z.optional(z.int().check(z.gte(0), z.lte(0xffffffff)))
+const count = z.optional(uint32)
 
 const routeSchema = keyed({
-  dst: z.string(),
-  gw: text,
+  dst: text,
+  gw: optionalText,
   mtu: count,
   advmss: count,
   priority: count,
@@ -27,13 +25,20 @@ export const routesSchema = z.array(routeSchema)
 /** The schemas of results that come in. An ADD without a foreign IPAM reads none and need not pay for them. */
 function makeSchemas() {
   const interfaces = z.array(
-    keyed({ name: z.string(), mac: text, mtu: count, sandbox: text, socketPath: text, pciID: text }),
+    keyed({
+      name: text,
+      mac: optionalText,
+      mtu: count,
+      sandbox: optionalText,
+      socketPath: optionalText,
+      pciID: optionalText,
+    }),
   )
-  const ips = z.array(keyed({ address: z.string(), gateway: text, interface: count }))
-  const legacyIp = keyed({ ip: z.string(), gateway: text, routes: z._default(routesSchema, []) })
+  const ips = z.array(keyed({ address: text, gateway: optionalText, interface: count }))
+  const legacyIp = keyed({ ip: text, gateway: optionalText, routes: z._default(routesSchema, []) })
   const dns = z._default(dnsSchema, {})
   return {
-    version: keyed({ cniVersion: text }),
+    version: keyed({ cniVersion: optionalText }),
     legacy: keyed({ ip4: z.optional(legacyIp), ip6: z.optional(legacyIp), dns }),
     modern: keyed({
       interfaces: z._default(interfaces, []),
