@@ -9,7 +9,7 @@ test('ADD sets the sysctls that must hold before the link is up when the network
   const pod = host.pod()
   // As runtimes do for pods of IPv4 clusters.
   for (const name of ['all', 'default'])
-    ip('netns', 'exec', pod.name, 'sysctl', '-qw', `net.ipv6.conf.${name}.disable_ipv6=1`)
+    ip('netns', 'exec', pod.name, 'sh', '-c', `echo 1 > /proc/sys/net/ipv6/conf/${name}/disable_ipv6`)
   const config = host.config({ ipam: { type: 'berth-ipam', range: 'fd00:30::/64' } })
   host.add(pod, config)
   const found = ['accept_ra', 'disable_ipv6', 'keep_addr_on_down', 'ndisc_notify'].map((name) =>
