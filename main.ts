@@ -1,21 +1,23 @@
 /**
  * The program: one executable with several names. Under a plugin's name it answers a CNI call; under any other it is the
- * administrator's `berth`.
+ * administrator's `berth`, whose text is loaded only then.
  */
 import { basename } from 'node:path'
-import { main as cli } from './cli/main.ts'
+import type { main as runCli } from './cli/main.ts'
 import { isPluginName } from './plugins/dispatch.ts'
 import { defaultDataDir, main as plugin } from './plugins/main.ts'
 import { endProcess } from './shared/host/libc.ts'
 import { log } from './shared/log.ts'
 
 declare const BERTH_VERSION: string
+/** Evaluates the text of `cli/main.ts` (packaging/loader.cjs). */
+declare const loadCli: () => { readonly main: typeof runCli }
 
 const name = basename(process.argv0)
 
 async function start(): Promise<number> {
   if (isPluginName(name)) return await plugin(name, BERTH_VERSION)
-  return cli(process.argv.slice(2), process.env.BERTH_DATA_DIR || defaultDataDir, BERTH_VERSION)
+  return loadCli().main(process.argv.slice(2), process.env.BERTH_DATA_DIR || defaultDataDir, BERTH_VERSION)
 }
 
 start().then(

@@ -12,7 +12,7 @@ import { nothing } from '../packaging/nothing.ts'
 import { names, nic, oneRound, type Setup } from './calls.ts'
 import { buildFloor, insideCalls, kernelNames, measureKernelPart } from './kernel.ts'
 import { type Ratio, renderTables, Samples } from './measure.ts'
-import { measureStore } from './store.ts'
+import { measureStore, type ResidentRate, storeNames } from './store.ts'
 
 const root = join(import.meta.dirname, '..')
 const rounds = Number(process.env.BERTH_BENCH_ROUNDS ?? 100)
@@ -20,8 +20,22 @@ const rounds = Number(process.env.BERTH_BENCH_ROUNDS ?? 100)
 const slowRounds = 5
 const warmUpRounds = 3
 
+/** Leases that are there already when the IPAM alone is measured. */
+const leaseCounts = [0, 1000, 10_000, 50_000]
+
+/** How the IPAM's cost grows with the leases, and how host-local's does. */
+function storeRatios(samples: Samples): Ratio[] {
+  const [none, most] = [leaseCounts[0] ?? 0, leaseCounts.at(-1) ?? 0]
+  return ['ADD', 'DEL'].flatMap((verb) => [
+    samples.ratio(storeNames.one(verb, most), storeNames.one(verb, none), 1.3),
+    samples.ratio(storeNames.peer(verb, most), storeNames.peer(verb, none)),
+    samples.ratio(storeNames.one(verb, most), storeNames.peer(verb, most)),
+  ])
+}
+
 function ratios(samples: Samples): Ratio[] {
   return [
+    ...storeRatios(samples),
     samples.ratio(names.berth4, names.nothing, 1.35),
     samples.ratio(names.berth4, names.peer4),
     samples.ratio(names.berth4Del, names.peer4Del),
@@ -32,7 +46,20 @@ function ratios(samples: Samples): Ratio[] {
   ]
 }
 
-function report(samples: Samples): void {
+/** The heap after the same claims from ranges of very different sizes, in MiB. */
+function heapSizes(): string {
+  const sizes = ['10.65.0.0/24', '10.0.0.0/8', 'fd00:65::/64'].map((range) => {
+    const args = ['--disable-warning=ExperimentalWarning', '--expose-gc', join(root, 'bench', 'memory.ts'), range]
+    const bytes = Number(execFileSync(process.execPath, args, { encoding: 'utf8' }))
+    return `${range} ${(bytes / 1024 / 1024).toFixed(2)} MiB`
+  })
+  return `heap after 200 claims: ${sizes.join(', ')}`
+}
+
+const renderRate = ({ count, atOnce, claimsPerSecond }: ResidentRate): string =>
+  `resident process, ${count} leases, ${atOnce} at once: ${claimsPerSecond.toFixed(0)} durable claims a second`
+
+function report(samples: Samples, rates: readonly ResidentRate[]): void {
   const [rows, shares] = [samples.rows(), ratios(samples)]
   const difference = samples.row(names.berthDual).p50Ms - samples.row(names.berth4).p50Ms
   const machine = { kernel: release(), cpus: cpus().length, cpu: cpus()[0]?.model ?? '', node: process.version }
@@ -40,12 +67,15 @@ function report(samples: Samples): void {
   process.stdout.write(
     `a dual-stack ADD takes ${difference.toFixed(3)} ms more than an IPv4 one (target: at most 5 ms)\n\n`,
   )
-  const json = JSON.stringify({ machine, rows, ratios: shares }, undefined, 2)
+  process.stdout.write(
+    `${rates.map(renderRate).join('\n')} (target: at least 5000, p99 under 1 ms)\n${heapSizes()}\n\n`,
+  )
+  const json = JSON.stringify({ machine, rows, ratios: shares, resident: rates }, undefined, 2)
   writeFileSync(join(root, 'dist', 'bench.json'), `${json}\n`)
   process.stdout.write(`${json}\n`)
 }
 
-function measure(setup: Setup): void {
+async function measure(setup: Setup): Promise<void> {
   for (const link of ['lo', nic, 'switch']) execFileSync('ip', ['link', 'set', link, 'up'])
   const pod = `/run/netns/${setup.pod}`
   const floor = buildFloor()
@@ -53,9 +83,9 @@ function measure(setup: Setup): void {
   for (let round = 0; round < warmUpRounds; round++) oneRound(setup, discarded, false)
   const samples = new Samples()
   for (let round = 0; round < rounds; round++) oneRound(setup, samples, round < slowRounds)
-  measureStore(samples, [0, 1000, 10_000], rounds)
+  const rates = await measureStore(samples, leaseCounts, rounds)
   measureKernelPart(samples, floor, pod, nic, rounds)
-  report(samples)
+  report(samples, rates)
 }
 
 /** Makes node and pod as namespaces and runs this file again inside the node. */
@@ -77,4 +107,4 @@ async function outside(): Promise<void> {
 
 const [given] = process.argv.slice(2)
 if (given === undefined) await outside()
-else measure(JSON.parse(given))
+else await measure(JSON.parse(given))

@@ -31,6 +31,13 @@ export class Samples {
     this.add(name, Number(process.hrtime.bigint() - start) / 1e6)
   }
 
+  async timeAsync<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const start = process.hrtime.bigint()
+    const done = await work()
+    this.add(name, Number(process.hrtime.bigint() - start) / 1e6)
+    return done
+  }
+
   row(name: string): Row {
     const sorted = [...(this.#ms.get(name) ?? [])].sort((a, b) => a - b)
     // Nearest rank: the smallest sample that at least this share of all does not exceed.

@@ -1,14 +1,26 @@
 /**
  * Claiming and releasing: lock -> read -> decide -> write -> unlock. The same attachment gets the same answer again.
+ *
+ * Claims that arrive together are decided one after the other and written together: one sync for all (claimTogether).
  */
-import { formatCidr, formatIp, type Ip, sameIp } from '../shared/address.ts'
+import { formatCidr, formatIp, type Ip, sameIp, spanContains } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
-import { netnsAlive, sameNetns } from '../shared/host/netns.ts'
+import { sameNetns } from '../shared/host/netns.ts'
 import { decide, type Grant, grantAgain, type Held, type RequestedAddress } from './decide.ts'
-import type { Plan } from './plan.ts'
-import { type AttachmentRecord, describeKey, type Lease, leaseIp, recordFormat, recordKey } from './record.ts'
-import type { Store } from './store.ts'
+import {
+  type AttachmentRecord,
+  describeKey,
+  type Lease,
+  leaseIp,
+  leaseSpace,
+  recordFormat,
+  recordKey,
+  sameKey,
+} from './ledger/record.ts'
+import type { Order, Store } from './ledger/store.ts'
+import { defaultSpace, type Plan } from './plan.ts'
+import { isAlive, type Node, sweepEarlierBoots } from './sweep.ts'
 
 /** What is claimed, and what the record shall say about who claims it. */
 export interface Claim {
@@ -18,7 +30,7 @@ export interface Claim {
   readonly link?: AttachmentRecord['link']
   readonly netns?: AttachmentRecord['netns']
   readonly pod?: AttachmentRecord['pod']
-  readonly bootId: string
+  readonly node: Node
   readonly now: Date
 }
 
@@ -31,79 +43,225 @@ export interface Claimed {
 /** Addresses lost to a caller who ignores the lock before we give up; each round finds the next free one. */
 const lostRacesMax = 16
 
-const toLease = ({ address, gateway, range }: Grant): Lease => ({
+const toLease = ({ address, space, gateway, range }: Grant): Lease => ({
   address: formatCidr(address),
   ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
   range,
+  ...(space === defaultSpace ? {} : { space }),
 })
 
-function newRecord(claim: Claim, leases: Lease[]): AttachmentRecord {
+function newRecord(claim: Claim, grants: readonly Grant[]): AttachmentRecord {
   return {
     format: recordFormat,
     ...claim.key,
-    space: claim.plan.space,
-    leases,
+    leases: grants.map(toLease),
     ...(claim.link === undefined ? {} : { link: claim.link }),
     ...(claim.netns === undefined ? {} : { netns: claim.netns }),
     ...(claim.pod === undefined ? {} : { pod: claim.pod }),
-    bootId: claim.bootId,
+    ...(claim.plan.keepMs === undefined ? {} : { keepMs: claim.plan.keepMs }),
+    host: claim.node.host,
+    bootId: claim.node.bootId,
     claimedAt: claim.now.toISOString(),
   }
 }
 
-/** Whether the namespace that a record was made for may still be in use. */
-function isAlive({ bootId, netns }: AttachmentRecord, currentBootId: string): boolean {
-  return bootId === currentBootId && netns !== undefined && netnsAlive(netns.path, netns)
-}
-
 const inSameNetns = (record: AttachmentRecord, claim: Claim): boolean =>
-  record.bootId === claim.bootId &&
+  record.bootId === claim.node.bootId &&
   (record.netns === undefined || claim.netns === undefined || sameNetns(record.netns, claim.netns))
+
+/** The grants that leases of an earlier call are, as the plan gives them now; undefined when it would not. */
+function grantsAgain(claim: Claim, leases: readonly Lease[]): Grant[] | undefined {
+  const grants = grantAgain(claim.plan, claim.requested, leases.map(leaseIp))
+  const held = ({ space, address }: Grant): boolean =>
+    leases.some((lease) => leaseSpace(lease) === space && sameIp(leaseIp(lease), address.ip))
+  return grants?.every(held) ? grants : undefined
+}
 
 /** What an earlier call of the same attachment left for this one. */
 type Earlier =
   | { readonly answer: AttachmentRecord }
-  /** Grants to take up again after a crash or a reboot: the same addresses for a new link and namespace. */
+  /** Grants to take up again after a crash or a reboot, or kept for this pod: the same addresses for a new link and namespace. */
   | { readonly grants: readonly Grant[] | undefined }
 
 /** Throws ERR_CONFLICT when the attachment is in use and asks for something else now. */
 function takeUp(store: Store, claim: Claim): Earlier {
+  const nowMs = claim.now.getTime()
   const earlier = store.find(claim.key)
-  if (earlier === undefined) return { grants: undefined }
+  if (earlier === undefined) return { grants: takeUpKept(store, claim) }
   if (!store.complete(earlier)) {
     // Somebody else got one of its addresses, so the call that wrote it never answered.
-    store.remove(claim.key)
+    store.forget(claim.key, nowMs)
     return { grants: undefined }
   }
-  const sameSpace = earlier.space === claim.plan.space
-  const grants = sameSpace ? grantAgain(claim.plan, claim.requested, earlier.leases.map(leaseIp)) : undefined
+  const grants = grantsAgain(claim, earlier.leases)
   const sameLink = (earlier.link === undefined) === (claim.link === undefined)
   if (grants !== undefined && sameLink && inSameNetns(earlier, claim)) return { answer: earlier }
   const here = earlier.netns !== undefined && inSameNetns(earlier, claim)
-  if (here || isAlive(earlier, claim.bootId)) {
+  // Of an imported one nobody knows where it is attached: its address must not become that of a link which then fails.
+  const imported = earlier.imported !== undefined
+  if (here || imported || isAlive(earlier, claim.node, store.shared)) {
     const held = earlier.leases.map(({ address }) => address).join(', ') || 'no address'
-    const details = `it holds ${held} in "${earlier.netns?.path}"; a DEL releases it`
+    const where = imported ? `, imported from ${earlier.imported}` : ` in "${earlier.netns?.path}"`
+    const details = `it holds ${held}${where}; a DEL releases it`
     const why = here ? 'it is attached already, and asks for something else now' : 'it is attached in another namespace'
     throw new CniError('ERR_CONFLICT', `Cannot claim for ${describeKey(claim.key)}: ${why}`, { details })
   }
-  store.remove(claim.key)
-  return { grants }
+  store.remove(claim.key, nowMs)
+  return { grants: takeUpKept(store, claim) ?? grants }
 }
 
-/** Puts a record with new leases. Throws ERR_TRY_AGAIN when others snatch every address that looked free. */
-function putDecided(store: Store, claim: Claim): AttachmentRecord {
-  const lost: Ip[] = []
-  while (lost.length <= lostRacesMax) {
-    const grants = decide(claim.plan, claim.requested, heldBy(store, claim.plan.space, lost))
-    const record = newRecord(claim, grants.map(toLease))
-    const taken = store.put(record)
-    if (taken === undefined) return record
-    lost.push(taken)
+/** Whether an address is only for who asks for it, and is not asked for. */
+const isReserved = ({ plan, requested }: Claim, { space, address: { ip } }: Grant): boolean =>
+  !requested.some((wanted) => sameIp(wanted.ip, ip)) &&
+  plan.rangeSets.flat().some((range) => range.space === space && range.reserved.some((span) => spanContains(span, ip)))
+
+/** The grants kept for the claim's pod; what is kept too long, or does not answer the plan any more, is released. */
+function takeUpKept(store: Store, claim: Claim): Grant[] | undefined {
+  if (claim.plan.keepMs === undefined) return undefined
+  const wanted = newRecord(claim, [])
+  const kept = store.findKept(wanted)
+  if (kept === undefined) return undefined
+  const nowMs = claim.now.getTime()
+  const expired = kept.sinceMs + (kept.record.keepMs ?? 0) < nowMs
+  const again = expired ? undefined : grantsAgain(claim, kept.record.leases)
+  const grants = again?.some((grant) => isReserved(claim, grant)) ? undefined : again
+  if (grants === undefined) store.dropKept(wanted, nowMs)
+  return grants
+}
+
+/** One stay in the lock: the orders that are read, and what is given before it is written. */
+class Round {
+  readonly #store: Store
+  readonly #orders = new Map<string, Order>()
+  /** Given in this round, or found to be somebody else's in spite of the lock. */
+  #gone: readonly { readonly space: string; readonly ip: Ip }[] = []
+
+  constructor(store: Store) {
+    this.#store = store
   }
-  throw new CniError(
-    'ERR_TRY_AGAIN',
-    `Cannot claim for ${describeKey(claim.key)}: others were faster ${lost.length} times`,
-  )
+
+  decide(claim: Claim): AttachmentRecord {
+    this.#dropExpired(claim)
+    const grants = decide(claim.plan, claim.requested, this.#held(claim))
+    this.#give(grants)
+    return newRecord(claim, grants)
+  }
+
+  /** Grants of an earlier call; decided anew when a claim of this round has one of them, which was free until it is written. */
+  takeUp(claim: Claim, grants: readonly Grant[]): AttachmentRecord {
+    if (grants.some(({ space, address }) => this.#isGone(space, address.ip))) return this.decide(claim)
+    this.#give(grants)
+    return newRecord(claim, grants)
+  }
+
+  /** The record could not be put because of `taken`: its other addresses are free as before. */
+  lose({ leases }: AttachmentRecord, taken: Ip): void {
+    const lost = (space: string, ip: Ip): boolean =>
+      leases.some((lease) => leaseSpace(lease) === space && sameIp(leaseIp(lease), ip)) && !sameIp(ip, taken)
+    this.#gone = this.#gone.filter(({ space, ip }) => !lost(space, ip))
+  }
+
+  #give(grants: readonly Grant[]): void {
+    this.#gone = [...this.#gone, ...grants.map(({ space, address }) => ({ space, ip: address.ip }))]
+  }
+
+  /** An address that somebody names may be kept for too long: nobody else looks at it before the range is full. */
+  #dropExpired({ plan, requested, now }: Claim): void {
+    const spaces = new Set([plan.space, ...plan.rangeSets.flat().map(({ space }) => space)])
+    for (const { ip } of requested) {
+      for (const space of spaces) this.#store.dropExpired(space, ip, now.getTime())
+    }
+    for (const { space, address } of plan.fixed) this.#store.dropExpired(space, address.ip, now.getTime())
+  }
+
+  #isGone(space: string, ip: Ip): boolean {
+    return this.#gone.some((one) => one.space === space && sameIp(one.ip, ip))
+  }
+
+  save(): void {
+    for (const order of this.#orders.values()) order.save()
+  }
+
+  #held({ key, plan, now }: Claim): Held {
+    return {
+      has: (space, ip) => this.#isGone(space, ip) || this.#store.isHeld(space, ip),
+      holder: (space, ip) => {
+        const record = this.#store.holder(space, ip)
+        return record === undefined ? 'somebody else' : describeKey(recordKey(record))
+      },
+      candidates: ({ space, span }, blocked) => {
+        const name = `${span.family} ${span.first} ${span.last} ${space}`
+        const order = this.#orders.get(name) ?? this.#store.order(space, span)
+        this.#orders.set(name, order)
+        return order.candidates({ key, blocked, coolDownMs: plan.coolDownMs, nowMs: now.getTime() })
+      },
+    }
+  }
+}
+
+/** Puts a record with new leases until nobody else has any of them. Throws ERR_TRY_AGAIN when others snatch them all. */
+function putAgain(store: Store, claim: Claim, round: Round, first: { record: AttachmentRecord; taken: Ip }): Claimed {
+  let { record, taken }: { record: AttachmentRecord; taken: Ip | undefined } = first
+  for (let lost = 1; lost <= lostRacesMax; lost++) {
+    if (taken !== undefined) round.lose(record, taken)
+    record = round.decide(claim)
+    taken = store.put([record])[0]
+    if (taken === undefined) return { record, fresh: true }
+  }
+  const message = `Cannot claim for ${describeKey(claim.key)}: others were faster ${lostRacesMax} times`
+  throw new CniError('ERR_TRY_AGAIN', message)
+}
+
+type Outcome = Claimed | { readonly error: unknown }
+
+function attempt(work: () => Claimed): Outcome {
+  try {
+    return work()
+  } catch (error) {
+    return { error }
+  }
+}
+
+/**
+ * Claims for several attachments at once. Each gets its own outcome: what fails for one is not the others' failure. Errors as
+ * claimAddresses.
+ */
+export function claimTogether(store: Store, claims: readonly Claim[]): Outcome[] {
+  return store.locked(() => claimWithin(store, claims))
+}
+
+/** As claimTogether, for who holds the lock already. */
+function claimWithin(store: Store, claims: readonly Claim[]): Outcome[] {
+  const [first] = claims
+  if (first !== undefined) sweepEarlierBoots(store, first.node, first.now.getTime())
+  const round = new Round(store)
+  const written: { readonly index: number; readonly record: AttachmentRecord }[] = []
+  const outcomes = claims.map((claim, index): Outcome => {
+    return attempt(() => {
+      if (written.some(({ record }) => sameKey(recordKey(record), claim.key))) {
+        throw new CniError('ERR_TRY_AGAIN', `Cannot claim for ${describeKey(claim.key)}: another call of it is running`)
+      }
+      const earlier = takeUp(store, claim)
+      if ('answer' in earlier) return { record: earlier.answer, fresh: false }
+      const record = earlier.grants === undefined ? round.decide(claim) : round.takeUp(claim, earlier.grants)
+      written.push({ index, record })
+      return { record, fresh: true }
+    })
+  })
+  let taken: (Ip | undefined)[] = []
+  try {
+    taken = store.put(written.map(({ record }) => record))
+  } catch (error) {
+    for (const { index } of written) outcomes[index] = { error }
+  }
+  written.forEach(({ index, record }, position) => {
+    const [claim, lost] = [claims[index], taken[position]]
+    if (lost === undefined || claim === undefined) return
+    outcomes[index] = attempt(() => putAgain(store, claim, round, { record, taken: lost }))
+  })
+  // What a claim that failed alone has looked at, the next one shall look at again.
+  if (outcomes.some((outcome) => !('error' in outcome))) round.save()
+  return outcomes
 }
 
 /**
@@ -111,75 +269,27 @@ function putDecided(store: Store, claim: Claim): AttachmentRecord {
  * ERR_DAMAGED, ERR_TRY_AGAIN and ERR_IO; then nothing is held that was not held before.
  */
 export function claimAddresses(store: Store, claim: Claim): Claimed {
-  return store.locked(() => {
-    const earlier = takeUp(store, claim)
-    if ('answer' in earlier) return { record: earlier.answer, fresh: false }
-    if (earlier.grants !== undefined) {
-      const record = newRecord(claim, earlier.grants.map(toLease))
-      if (store.put(record) === undefined) return { record, fresh: true }
-    }
-    return { record: putDecided(store, claim), fresh: true }
-  })
+  return store.locked(() => claimLocked(store, claim))
 }
 
-function heldBy(store: Store, space: string, lost: readonly Ip[]): Held {
-  return {
-    has: (ip) => lost.some((other) => sameIp(other, ip)) || store.isHeld(space, ip),
-    holder: (ip) => {
-      const record = store.holder(space, ip)
-      return record === undefined ? 'somebody else' : describeKey(recordKey(record))
-    },
-  }
+/** As claimAddresses, for who holds the lock already. */
+export function claimLocked(store: Store, claim: Claim): Claimed {
+  const [outcome] = claimWithin(store, [claim])
+  if (outcome === undefined || 'error' in outcome) throw outcome?.error
+  return outcome
+}
+
+/** Throws ERR_EXHAUSTED when one of the plan's ranges has no free address. */
+export function checkFree(store: Store, network: string, plan: Plan, node: Node, now: Date): void {
+  const key = { network, containerId: '', ifName: '' }
+  const ranges = { ...plan, fixed: [] }
+  store.locked(() => {
+    sweepEarlierBoots(store, node, now.getTime())
+    new Round(store).decide({ key, plan: ranges, requested: [], node, now })
+  })
 }
 
 /** Releases all that the attachment holds; false when that is nothing. */
-export function releaseAddresses(store: Store, key: AttachmentKey): boolean {
-  return store.exists() && store.locked(() => store.remove(key))
-}
-
-/** Runs all of them, then throws the first error: what fails must not keep the others from being cleaned up. */
-function runAll(attempts: readonly (() => unknown)[]): void {
-  const failures: unknown[] = []
-  for (const attempt of attempts) {
-    try {
-      attempt()
-    } catch (error) {
-      failures.push(error)
-    }
-  }
-  if (failures.length > 0) throw failures[0]
-}
-
-/** What a GC did, and the names of the records that it could not read and so did not touch. */
-export interface Collected {
-  readonly released: readonly AttachmentKey[]
-  readonly kept: readonly AttachmentKey[]
-  readonly damaged: readonly string[]
-}
-
-/**
- * Releases the attachments of a network that the runtime no longer knows, except those whose namespace is alive: some
- * runtimes pass an empty list for networks that are not the default one.
- */
-export function collectGarbage(
-  store: Store,
-  network: string,
-  isValid: (key: AttachmentKey) => boolean,
-  bootId: string,
-): Collected {
-  const released: AttachmentKey[] = []
-  const kept: AttachmentKey[] = []
-  if (!store.exists()) return { released, kept, damaged: [] }
-  return store.locked(() => {
-    const { records, damaged } = store.list()
-    const attempts: (() => unknown)[] = []
-    for (const record of records) {
-      const key = recordKey(record)
-      if (record.network !== network || isValid(key)) continue
-      if (isAlive(record, bootId)) kept.push(key)
-      else attempts.push(() => store.remove(key) && released.push(key))
-    }
-    runAll(attempts)
-    return { released, kept, damaged }
-  })
+export function releaseAddresses(store: Store, key: AttachmentKey, now: Date): boolean {
+  return store.exists() && store.locked(() => store.remove(key, now.getTime()))
 }

@@ -13,15 +13,17 @@ import {
   type Ip,
   parseCidr,
   parseIp,
+  type Span,
   sameIp,
   spanContains,
 } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
-import { type FixedAddress, type Plan, type Range, usableSpan } from './plan.ts'
+import { type FixedAddress, mergeSpans, type Plan, type Range, usableSpan } from './plan.ts'
 
 /** An address granted to an attachment; `range` is the text of the range it came from, or its own subnet. */
 export interface Grant {
   readonly address: Cidr
+  readonly space: string
   readonly gateway: Ip | undefined
   readonly range: string
 }
@@ -32,11 +34,13 @@ export interface RequestedAddress {
   readonly prefix: number | undefined
 }
 
-/** What is held already, in the plan's space. */
+/** What is held already, and what to try next. */
 export interface Held {
-  has(ip: Ip): boolean
+  has(space: string, ip: Ip): boolean
   /** Who holds it, for the message: `"ctr-1/eth0" of network "storage"`. */
-  holder(ip: Ip): string
+  holder(space: string, ip: Ip): string
+  /** Addresses of the range to try, in order, outside `blocked`; some may be held. */
+  candidates(range: Range, blocked: readonly Span[]): Iterable<Ip>
 }
 
 /** Reads requested addresses, with or without a prefix. Throws ERR_CONFIG naming the one that is none. */
@@ -49,61 +53,88 @@ export function readRequested(texts: readonly string[]): RequestedAddress[] {
   })
 }
 
-/** What can grant an address: a range, or a fixed address of the config. */
-type Slot = Range | FixedAddress
-const isRange = (slot: Slot): slot is Range => 'span' in slot
-const slotNetwork = (slot: Slot): Cidr => (isRange(slot) ? slot.network : cidrNetwork(slot.address))
+/** What can grant an address: a set of ranges, or a fixed address of the config. */
+type Slot = readonly Range[] | FixedAddress
+const isSet = (slot: Slot): slot is readonly Range[] => Array.isArray(slot)
 
 const refuse = (ip: Ip, why: string): never => {
   throw new CniError('ERR_CONFIG', `Cannot claim "${formatIp(ip)}": ${why}`)
 }
 
+const isExcluded = ({ excluded }: Range, ip: Ip): boolean => excluded.some((span) => spanContains(span, ip))
+const isGateway = ({ gateway }: Range, ip: Ip): boolean => gateway !== undefined && sameIp(gateway, ip)
+
+/** The range of a set whose subnet an address lies in: one that may grant it before one that may not. */
+function rangeFor(ranges: readonly Range[], ip: Ip): Range | undefined {
+  const inSubnet = ranges.filter(({ network }) => spanContains(cidrSpan(network), ip))
+  const able = inSubnet.filter((range) => mayGrant(range, ip))
+  return able.find(({ span }) => spanContains(span, ip)) ?? able[0] ?? inSubnet[0]
+}
+
+function grantOf(range: Range, ip: Ip): Grant {
+  return {
+    address: { ip, prefix: range.network.prefix },
+    space: range.space,
+    gateway: range.gateway,
+    range: range.text,
+  }
+}
+
 /** The grant of a requested address by the slot whose subnet it lies in. */
 function grantRequested({ ip }: RequestedAddress, slot: Slot): Grant {
-  const network = slotNetwork(slot)
+  const range = isSet(slot) ? rangeFor(slot, ip) : undefined
+  const network = range?.network ?? (isSet(slot) ? undefined : cidrNetwork(slot.address))
+  if (network === undefined) return refuse(ip, 'lies in no subnet of its range')
   const subnet = formatCidr(network)
   if (!spanContains(usableSpan(network), ip)) refuse(ip, `the network or broadcast address of ${subnet}`)
-  if (slot.gateway !== undefined && sameIp(slot.gateway, ip)) refuse(ip, `the gateway of ${subnet}`)
-  if (isRange(slot) && slot.excluded.some((span) => spanContains(span, ip))) refuse(ip, `excluded from ${slot.text}`)
-  return { address: { ip, prefix: network.prefix }, gateway: slot.gateway, range: isRange(slot) ? slot.text : subnet }
+  const gateway = range?.gateway ?? (isSet(slot) ? undefined : slot.gateway)
+  if (gateway !== undefined && sameIp(gateway, ip)) refuse(ip, `the gateway of ${subnet}`)
+  if (range !== undefined && isExcluded(range, ip)) refuse(ip, `excluded from ${range.text}`)
+  if (range !== undefined) return grantOf(range, ip)
+  const space = isSet(slot) ? '' : slot.space
+  return { address: { ip, prefix: network.prefix }, space, gateway, range: subnet }
 }
 
-/** The lowest address of a range that nobody holds; whole excluded spans are jumped over, never walked. */
-function grantLowest(range: Range, held: Held): Grant {
-  const { family, first, last } = range.span
-  let blocked = 0
-  for (let value = first; value <= last; ) {
-    const ip: Ip = { family, value }
-    const excluded = range.excluded.find((span) => spanContains(span, ip))
-    if (excluded !== undefined) {
-      value = excluded.last + 1n
-    } else if ((range.gateway !== undefined && sameIp(range.gateway, ip)) || held.has(ip)) {
-      value += 1n
-    } else {
-      return { address: { ip, prefix: range.network.prefix }, gateway: range.gateway, range: range.text }
+/** Never given unasked: sorted, not overlapping. */
+function blockedOf({ excluded, reserved, gateway }: Range): Span[] {
+  const own = gateway === undefined ? [] : [{ family: gateway.family, first: gateway.value, last: gateway.value }]
+  return mergeSpans([...excluded, ...reserved, ...own])
+}
+
+/** The first address of a set's ranges that nobody holds. */
+function grantNext(ranges: readonly Range[], held: Held): Grant {
+  for (const range of ranges) {
+    for (const ip of held.candidates(range, blockedOf(range))) {
+      if (!held.has(range.space, ip)) return grantOf(range, ip)
     }
-    blocked++
   }
-  const bounds = `${formatIp({ family, value: first })}-${formatIp({ family, value: last })}`
-  const details = `${blocked === 0 ? 'the range has no address' : 'every address is held, excluded or the gateway'}`
-  throw new CniError('ERR_EXHAUSTED', `Cannot claim an address of "${range.text}": none of ${bounds} is free`, {
-    details,
-  })
+  const bounds = ranges.map(({ span: { family, first, last } }) =>
+    [first, last].map((value) => formatIp({ family, value })).join('-'),
+  )
+  const texts = ranges.map(({ text }) => `"${text}"`).join(', ')
+  const message = `Cannot claim an address of ${texts}: none of ${bounds.join(', ')} is free`
+  throw new CniError('ERR_EXHAUSTED', message, { details: 'every address is held, kept, excluded or the gateway' })
 }
 
-function grantFixed({ address, gateway }: FixedAddress): Grant {
-  return { address, gateway, range: formatCidr(cidrNetwork(address)) }
+function grantFixed({ address, space, gateway }: FixedAddress): Grant {
+  return { address, space, gateway, range: formatCidr(cidrNetwork(address)) }
 }
+
+const subnetsOf = (slot: Slot): Cidr[] =>
+  isSet(slot) ? slot.map(({ network }) => network) : [cidrNetwork(slot.address)]
+
+/** Whether a slot would give the address by itself. */
+const wouldGrant = (slot: Slot, ip: Ip): boolean =>
+  isSet(slot) ? slot.some(({ span }) => spanContains(span, ip)) : sameIp(slot.address.ip, ip)
 
 /**
- * The slot that serves a requested address: the range or fixed address that would give it by itself, else one that may,
+ * The slot that serves a requested address: the set or fixed address that would give it by itself, else one that may,
  * else the first of its subnet, which then says why not.
  */
 function slotFor(slots: readonly Slot[], { ip }: RequestedAddress): Slot | undefined {
-  const inSubnet = slots.filter((slot) => spanContains(cidrSpan(slotNetwork(slot)), ip))
-  const able = inSubnet.filter((slot) => !isRange(slot) || mayGrant(slot, ip))
-  const own = able.find((slot) => (isRange(slot) ? spanContains(slot.span, ip) : sameIp(slot.address.ip, ip)))
-  return own ?? able[0] ?? inSubnet[0]
+  const inSubnet = slots.filter((slot) => subnetsOf(slot).some((network) => spanContains(cidrSpan(network), ip)))
+  const able = inSubnet.filter((slot) => !isSet(slot) || slotMayGrant(slot, ip))
+  return able.find((slot) => wouldGrant(slot, ip)) ?? able[0] ?? inSubnet[0]
 }
 
 /** Which requested addresses each slot serves. */
@@ -112,7 +143,7 @@ function assign(slots: readonly Slot[], requested: readonly RequestedAddress[]):
   for (const request of requested) {
     const slot = slotFor(slots, request)
     if (slot === undefined) {
-      const subnets = slots.map((candidate) => formatCidr(slotNetwork(candidate))).join(', ')
+      const subnets = slots.flatMap(subnetsOf).map(formatCidr).join(', ')
       return refuse(request.ip, `lies in no subnet of this network (${subnets})`)
     }
     assigned.set(slot, [...(assigned.get(slot) ?? []), request])
@@ -121,10 +152,10 @@ function assign(slots: readonly Slot[], requested: readonly RequestedAddress[]):
 }
 
 /** Requested addresses of a network that has neither range nor address: taken as asked, so they need their prefix. */
-function grantUnplanned({ ip, prefix }: RequestedAddress): Grant {
+function grantUnplanned({ ip, prefix }: RequestedAddress, space: string): Grant {
   if (prefix === undefined) return refuse(ip, 'the network has no range, so the request must say "address/prefix"')
   const address = { ip, prefix }
-  return { address, gateway: undefined, range: formatCidr(cidrNetwork(address)) }
+  return { address, space, gateway: undefined, range: formatCidr(cidrNetwork(address)) }
 }
 
 /**
@@ -135,43 +166,44 @@ export function decide(plan: Plan, requested: readonly RequestedAddress[], held:
   const slots = slotsOf(plan)
   const granted: Grant[] = []
   const grantedHere: Held = {
-    has: (ip) => held.has(ip) || granted.some(({ address }) => sameIp(address.ip, ip)),
-    holder: (ip) => (held.has(ip) ? held.holder(ip) : 'this attachment itself'),
+    has: (space, ip) => held.has(space, ip) || granted.some((one) => one.space === space && sameIp(one.address.ip, ip)),
+    holder: (space, ip) => (held.has(space, ip) ? held.holder(space, ip) : 'this attachment itself'),
+    candidates: (range, blocked) => held.candidates(range, blocked),
   }
   const give = (grant: Grant): Grant => {
     granted.push(grant)
     return grant
   }
   const giveNamed = (grant: Grant): Grant => give(unheld(grant, grantedHere))
-  if (slots.length === 0) return requested.map((request) => giveNamed(grantUnplanned(request)))
+  if (slots.length === 0) return requested.map((request) => giveNamed(grantUnplanned(request, plan.space)))
   const assigned = assign(slots, requested)
   // Addresses named by somebody first: a dynamic one must not take what another slot is about to be given.
   const named = slots.map((slot) => {
     const wanted = assigned.get(slot)?.map((request) => grantRequested(request, slot))
-    const own = wanted ?? (isRange(slot) ? [] : [grantFixed(slot)])
+    const own = wanted ?? (isSet(slot) ? [] : [grantFixed(slot)])
     return own.map(giveNamed)
   })
   return slots.flatMap((slot, index) => {
     const own = named[index] ?? []
-    if (own.length > 0 || !isRange(slot)) return own
-    return [give(grantLowest(slot, grantedHere))]
+    if (own.length > 0 || !isSet(slot)) return own
+    return [give(grantNext(slot, grantedHere))]
   })
 }
 
-const slotsOf = (plan: Plan): Slot[] => [...plan.ranges, ...plan.fixed]
+const slotsOf = (plan: Plan): Slot[] => [...plan.rangeSets, ...plan.fixed]
 
 function unheld(grant: Grant, held: Held): Grant {
   const { ip } = grant.address
-  if (!held.has(ip)) return grant
-  throw new CniError('ERR_TAKEN', `Cannot claim "${formatIp(ip)}": held by ${held.holder(ip)}`)
+  if (!held.has(grant.space, ip)) return grant
+  throw new CniError('ERR_TAKEN', `Cannot claim "${formatIp(ip)}": held by ${held.holder(grant.space, ip)}`)
 }
 
-/** Whether a slot may grant this address at all: dynamically, or because it was asked for. */
-function mayGrant(slot: Slot, ip: Ip): boolean {
-  if (!isRange(slot)) return sameIp(slot.address.ip, ip)
-  if (slot.gateway !== undefined && sameIp(slot.gateway, ip)) return false
-  return spanContains(usableSpan(slot.network), ip) && !slot.excluded.some((span) => spanContains(span, ip))
-}
+/** Whether a range may grant this address at all: dynamically, or because it was asked for. */
+const mayGrant = (range: Range, ip: Ip): boolean =>
+  spanContains(usableSpan(range.network), ip) && !isGateway(range, ip) && !isExcluded(range, ip)
+
+const slotMayGrant = (slot: Slot, ip: Ip): boolean =>
+  isSet(slot) ? slot.some((range) => mayGrant(range, ip)) : sameIp(slot.address.ip, ip)
 
 /**
  * The grants of addresses held from an earlier call, as the plan gives them now; undefined when they are no answer to it
@@ -190,14 +222,14 @@ export function grantAgain(
   }
   const asked = requested.map((request) => ({ request, ip: take((ip) => sameIp(ip, request.ip)) }))
   if (asked.some(({ ip }) => ip === undefined)) return undefined
-  if (slots.length === 0) return rest.length > 0 ? undefined : requested.map(grantUnplanned)
+  if (slots.length === 0) return rest.length > 0 ? undefined : requested.map((one) => grantUnplanned(one, plan.space))
   const assigned = assign(slots, requested)
   const grants = slots.flatMap((slot): (Grant | undefined)[] => {
     const wanted = assigned.get(slot)
     if (wanted !== undefined) return wanted.map((request) => grantRequested(request, slot))
-    const ip = take((candidate) => mayGrant(slot, candidate))
+    const ip = take((candidate) => slotMayGrant(slot, candidate))
     if (ip === undefined) return [undefined]
-    return [isRange(slot) ? grantRequested({ ip, prefix: undefined }, slot) : grantFixed(slot)]
+    return [isSet(slot) ? grantRequested({ ip, prefix: undefined }, slot) : grantFixed(slot)]
   })
   const whole = grants.filter((grant) => grant !== undefined)
   return rest.length === 0 && whole.length === grants.length ? whole : undefined

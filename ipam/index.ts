@@ -2,20 +2,24 @@
 import { CniError } from '../shared/cni/errors.ts'
 import { keyValue, nearMisses } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
-import { type Result, versionCarriesMany } from '../shared/cni/result.ts'
-import { readBootId } from '../shared/host/boot.ts'
+import type { Result } from '../shared/cni/result.ts'
 import type { Netns } from '../shared/host/netns.ts'
-import { type Claimed, claimAddresses, collectGarbage } from './claim.ts'
-import { type RequestedAddress, readRequested } from './decide.ts'
-import { whereaboutsPlan, whereaboutsShape, whereaboutsUnusedKeys } from './dialects/whereabouts.ts'
-import { FileStore } from './file-store.ts'
+import { claimOf, thisNode } from './asked.ts'
+import { type Claimed, checkFree, claimAddresses } from './claim.ts'
+import { dialectFor } from './dialects/index.ts'
+import { FileStore } from './ledger/file-store.ts'
+import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sameKey } from './ledger/record.ts'
+import type { Store } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
-import { type AttachmentRecord, describeKey, leaseIp, recordKey, sameKey } from './record.ts'
-import type { Store } from './store.ts'
+import { type Conflict, claimInstead } from './quarantine.ts'
+import { collectGarbage, inUse, type Swept, sweep } from './sweep.ts'
 
+export { planOf } from './asked.ts'
 export { releaseAddresses } from './claim.ts'
-export type { AttachmentRecord } from './record.ts'
-export type { Store } from './store.ts'
+export type { AttachmentRecord, Lease } from './ledger/record.ts'
+export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
+export type { Plan } from './plan.ts'
+export type { Swept } from './sweep.ts'
 export { emptyPlan }
 
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */
@@ -23,61 +27,10 @@ export const ipamType = 'berth-ipam'
 
 export const openStore = (dataDir: string): Store => new FileStore(dataDir)
 
-/** The plan of a request's `ipam` object. Throws ERR_CONFIG when it has none, or one that cannot be read. */
-export function planOf(request: Request): Plan {
-  const ipam = keyValue(request.raw, 'ipam')
-  if (ipam === undefined) throw new CniError('ERR_CONFIG', "IPAM config missing 'ipam' key")
-  return whereaboutsPlan(ipam)
-}
-
 /** Warnings about keys of the `ipam` object that are probably misspelt. */
 export function ipamKeyWarnings({ raw }: Request): string[] {
   const ipam = keyValue(raw, 'ipam')
-  const warnings = nearMisses(ipam, [...Object.keys(whereaboutsShape), ...whereaboutsUnusedKeys], 'ipam.')
-  if (keyValue(ipam, 'enable_overlapping_ranges') === false) {
-    warnings.push(
-      '"ipam.enable_overlapping_ranges": false is not supported: addresses stay unique within "network_name"',
-    )
-  }
-  return warnings
-}
-
-/**
- * The addresses asked for, from the first place that asks: runtimeConfig.ips, args.cni.ips, CNI_ARGS IP (CONVENTIONS.md:
- * whoever finds the same thing in a newer place ignores CNI_ARGS).
- */
-function requestedTexts({ config, args }: Request): readonly string[] {
-  const places = [config.runtimeConfig?.ips, config.args?.cni?.ips, args.IP?.split(',')]
-  const asked = places
-    .map((texts) => texts?.filter((text) => text !== ''))
-    .find((texts) => texts !== undefined && texts.length > 0)
-  return asked ?? []
-}
-
-/** Requested addresses of one attachment; a pod's annotation may ask for any number. */
-const requestedMax = 512
-
-function podOf({ args }: Request): AttachmentRecord['pod'] {
-  const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name, K8S_POD_UID: uid } = args
-  if (namespace === undefined && name === undefined && uid === undefined) return undefined
-  return {
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(name === undefined ? {} : { name }),
-    ...(uid === undefined ? {} : { uid }),
-  }
-}
-
-/** A result of 0.1.0 and 0.2.0 has room for one address of each family: the others would be held and never used. */
-function refuseMany(plan: Plan, requested: readonly RequestedAddress[], version: string): void {
-  const families = [...plan.ranges.map(({ network }) => network), ...plan.fixed.map(({ address }) => address)].map(
-    ({ ip }) => ip.family,
-  )
-  const asked = requested.map(({ ip }) => ip.family)
-  for (const family of [4, 6]) {
-    const most = Math.max(...[families, asked].map((list) => list.filter((one) => one === family).length))
-    if (most > 1)
-      throw new CniError('ERR_CONFIG', `CNI version "${version}" does not support more than 1 address per family`)
-  }
+  return ipam === undefined ? [] : nearMisses(ipam, dialectFor(ipam).keys, 'ipam.')
 }
 
 /** Claims for a request what `plan` gives, and records the link that will carry it. Errors: see claimAddresses. */
@@ -88,32 +41,22 @@ export function claim(
   netns: Netns | undefined,
   link?: AttachmentRecord['link'],
 ): Claimed {
-  const asksNothing = plan === emptyPlan
-  const texts = asksNothing ? [] : requestedTexts(request)
-  if (texts.length > requestedMax) {
-    throw new CniError(
-      'ERR_CONFIG',
-      `Cannot claim ${texts.length} requested addresses: at most ${requestedMax} are allowed`,
-    )
-  }
-  const requested = readRequested(texts)
-  if (!asksNothing && plan.ranges.length + plan.fixed.length + requested.length === 0) {
-    throw new CniError(
-      'ERR_CONFIG',
-      'Cannot read "ipam": it has no "range", "ipRanges" or "addresses", and no address was asked for',
-    )
-  }
-  if (!versionCarriesMany(request.version)) refuseMany(plan, requested, request.version)
-  return claimAddresses(store, {
-    key: request.key,
-    plan,
-    requested,
-    ...(link === undefined ? {} : { link }),
-    ...(netns === undefined ? {} : { netns: { path: netns.path, ...netns.identity } }),
-    pod: podOf(request),
-    bootId: readBootId(),
-    now: new Date(),
-  })
+  return claimAddresses(store, claimOf(request, plan, netns, link))
+}
+
+/**
+ * Claims other addresses for an attachment, in place of those that strangers were found to use: these are kept out of use.
+ * Throws ERR_TAKEN when nothing else would do, and the errors of claimAddresses; then the attachment holds nothing.
+ */
+export function claimOther(
+  store: Store,
+  request: Request,
+  plan: Plan,
+  netns: Netns | undefined,
+  conflicts: readonly Conflict[],
+  link?: AttachmentRecord['link'],
+): AttachmentRecord {
+  return claimInstead(store, claimOf(request, plan, netns, link), conflicts)
 }
 
 /** What the IPAM answers an ADD with: addresses, routes and dns, no interfaces (SPEC section 4). */
@@ -137,7 +80,7 @@ export function checkLeases(store: Store, request: Request, previous: Result): v
   }
   for (const lease of record.leases) {
     const { address } = lease
-    const holder = store.holder(record.space, leaseIp(lease))
+    const holder = store.holder(leaseSpace(lease), leaseIp(lease))
     if (holder === undefined || !sameKey(recordKey(holder), request.key)) {
       const who = holder === undefined ? 'nobody' : describeKey(recordKey(holder))
       throw new CniError('ERR_CHECK', `Lease "${address}" of ${describeKey(request.key)} is held by ${who}`)
@@ -149,15 +92,25 @@ export function checkLeases(store: Store, request: Request, previous: Result): v
   }
 }
 
+/** The IPAM's part of STATUS. Throws what an ADD would throw now: a store that cannot be written, a range without a free address. */
+export function checkReady(store: Store, network: string, plan: Plan): void {
+  store.checkWritable()
+  if (plan.rangeSets.length > 0) checkFree(store, network, plan, thisNode(), new Date())
+}
+
 /** GC for a request: `cni.dev/valid-attachments` names what the runtime still knows. Returns warnings. */
 export function collect(store: Store, request: Request): string[] {
   const valid = request.config['cni.dev/valid-attachments']
   // Without the list nothing is known about validity; only an empty list says "none" (SPEC section 2, GC).
   if (valid === undefined) return []
   const { network } = request.key
-  const isValid = (containerId: string, ifName: string): boolean =>
-    valid.some((attachment) => attachment.containerID === containerId && attachment.ifname === ifName)
-  const { kept, damaged } = collectGarbage(store, network, (key) => isValid(key.containerId, key.ifName), readBootId())
+  // Nothing else shows whether an imported attachment lives: only a list that says something, and does not name its container
+  // at all, says that it is gone.
+  const isValid = ({ containerId, ifName, imported, netns }: AttachmentRecord): boolean =>
+    valid.some((one) => one.containerID === containerId && (one.ifname === ifName || imported !== undefined)) ||
+    ((imported !== undefined || netns === undefined) && valid.length === 0)
+  const wish = { node: thisNode(), nowMs: Date.now(), inUse: inUse() }
+  const { kept, damaged } = collectGarbage(store, network, isValid, wish)
   return [
     ...kept.map((key) => `GC keeps ${describeKey(key)}: not in the list, but its network namespace is alive`),
     ...damaged.map(
@@ -165,3 +118,7 @@ export function collect(store: Store, request: Request): string[] {
     ),
   ]
 }
+
+/** Releases what nobody holds any more; what is gone for the first time waits `graceMs` for a second look. */
+export const sweepLeases = (store: Store, graceMs: number): Swept =>
+  sweep(store, { node: thisNode(), nowMs: Date.now(), graceMs, inUse: inUse() })

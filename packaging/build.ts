@@ -32,8 +32,8 @@ interface SeaOptions {
   seaConfig: Record<string, unknown>
 }
 
-/** One text that is a function of `require` and `process`, as packaging/loader.cjs and packaging/warm.ts call it. */
-async function bundle(entry: string, outfile: string): Promise<void> {
+/** A text that is a function of these parameters, as packaging/loader.cjs and packaging/warm.ts call it; it returns what `entry` exports. */
+async function bundle(entry: string, outfile: string, parameters: string): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   await build({
     entryPoints: [entry],
@@ -45,7 +45,8 @@ async function bundle(entry: string, outfile: string): Promise<void> {
     minify: true,
     charset: 'ascii',
     legalComments: 'none',
-    define: { BERTH_VERSION: JSON.stringify(version) },
+    // Nothing is an entry of its own here.
+    define: { BERTH_VERSION: JSON.stringify(version), 'import.meta.main': 'false' },
     plugins: [
       {
         name: 'replaced',
@@ -56,7 +57,8 @@ async function bundle(entry: string, outfile: string): Promise<void> {
       },
     ],
   })
-  writeFileSync(outfile, `(function (require, process) {${readFileSync(outfile, 'utf8')}\n})`)
+  const body = readFileSync(outfile, 'utf8')
+  writeFileSync(outfile, `(function (${parameters}) {var module={exports:{}};${body}\nreturn module.exports})`)
 }
 
 /** Re-runs this script's warm-up in a fresh network namespace with a pod and a NIC in it (see warm.ts). */
@@ -104,10 +106,12 @@ if (import.meta.main) {
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
   mkdirSync(work, { recursive: true })
-  const [program, cache] = [join(work, 'berth.js'), join(work, 'berth.cache')]
-  await bundle(join(root, 'main.ts'), program)
+  const at = (name: string): string => join(work, name)
+  const [program, cli, cache] = [at('berth.js'), at('berth-cli.js'), at('berth.cache')]
+  await bundle(join(root, 'main.ts'), program, 'require, process, loadCli')
+  await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
   await warmUp(program, cache)
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cache })
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
   for (const name of pluginNames) linkSync(join(out, 'berth'), join(out, name))
   process.stdout.write(`packed Node ${process.versions.node} into ${out} (${['berth', ...pluginNames].join(', ')})\n`)
 }

@@ -5,11 +5,13 @@
 import {
   type AttachmentRecord,
   checkLeases,
+  checkReady,
   claim,
   collect,
   emptyPlan,
   ipamResult,
   ipamType,
+  type Plan,
   planOf,
   releaseAddresses,
 } from '../ipam/index.ts'
@@ -59,23 +61,30 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
   return result
 }
 
+/** What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG. */
+export function planFor(request: Request): Plan {
+  const type = request.config.ipam?.type
+  if (type === ipamType) return planOf(request)
+  if (type !== undefined && type !== '' && type === request.config.type) {
+    throw new CniError('ERR_CONFIG', `Cannot use "${type}" as ipam.type: it is the main plugin itself`)
+  }
+  return emptyPlan
+}
+
 /** Claims the attachment's addresses and records `link`; what is new of it is taken back by `undo`. */
 export async function claimFor(
   request: Request,
   deps: Deps,
+  plan: Plan,
   netns: Netns,
   link: RecordedLink,
   undo: Undo,
 ): Promise<Addressed> {
   const foreign = foreignType(request)
-  if (foreign !== undefined && foreign === request.config.type) {
-    throw new CniError('ERR_CONFIG', `Cannot use "${foreign}" as ipam.type: it is the main plugin itself`)
-  }
-  const plan = request.config.ipam?.type === ipamType ? planOf(request) : emptyPlan
   const { record, fresh } = claim(deps.store, request, plan, netns, link)
   if (fresh) {
     undo.push('claim', () => {
-      releaseAddresses(deps.store, request.key)
+      releaseAddresses(deps.store, request.key, new Date())
     })
   }
   if (fresh && foreign !== undefined) {
@@ -92,7 +101,7 @@ export async function claimFor(
 export async function release(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'DEL')
-  releaseAddresses(deps.store, request.key)
+  releaseAddresses(deps.store, request.key, new Date())
 }
 
 /** The IPAM's part of CHECK. */
@@ -113,9 +122,9 @@ export async function collectFor(request: Request, deps: Deps): Promise<void> {
 }
 
 /** The IPAM's part of STATUS. */
-export async function checkReady(request: Request, deps: Deps): Promise<void> {
+export async function checkAddressesReady(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'STATUS')
-  if (request.config.ipam?.type === ipamType) planOf(request)
-  orUnavailable(() => deps.store.checkWritable())
+  const plan = planFor(request)
+  orUnavailable(() => checkReady(deps.store, request.config.name, plan))
 }

@@ -6,6 +6,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { $ZodType, $ZodTypes } from 'zod/v4/core'
+import { berthKeyDocs, berthShape } from '../ipam/dialects/common.ts'
+import { hostLocalKeyDocs, hostLocalShape } from '../ipam/dialects/host-local.ts'
+import { netConfigKeyDocs, netConfigShape } from '../ipam/dialects/netconfig.ts'
+import { staticKeyDocs, staticShape } from '../ipam/dialects/static.ts'
 import { whereaboutsKeyDocs, whereaboutsShape } from '../ipam/dialects/whereabouts.ts'
 import { macvlanKeyDocs, macvlanShape } from '../plugins/macvlan/config.ts'
 import { errorTable } from '../shared/cni/errors.ts'
@@ -56,7 +60,11 @@ function errorsTable(): string {
 
 const tables: Record<string, string> = {
   'macvlan keys': keyTable(macvlanShape, macvlanKeyDocs),
-  'ipam keys': keyTable(whereaboutsShape, whereaboutsKeyDocs),
+  'ipam keys': keyTable(berthShape(), berthKeyDocs),
+  'whereabouts keys': keyTable(whereaboutsShape(), whereaboutsKeyDocs),
+  'host-local keys': keyTable(hostLocalShape(), hostLocalKeyDocs),
+  'static keys': keyTable(staticShape(), staticKeyDocs),
+  'netconfig keys': keyTable(netConfigShape(), netConfigKeyDocs),
   errors: errorsTable(),
 }
 

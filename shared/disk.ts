@@ -13,10 +13,13 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { log } from './log.ts'
 
 const directoryMode = 0o700
@@ -59,16 +62,15 @@ export function syncDirectory(path: string): void {
  * A file left under that name by a killed process is replaced, never appended to and never followed.
  */
 export function writeDurable(path: string, content: string): void {
-  const fd = createFile(path)
+  const fd = createFile(path, content)
   try {
-    writeFileSync(fd, content)
     fdatasyncSync(fd)
   } finally {
     closeSync(fd)
   }
 }
 
-function createFile(path: string): number {
+function openNew(path: string): number {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
   try {
     return openSync(path, flags, fileMode)
@@ -76,6 +78,17 @@ function createFile(path: string): number {
     if (!isErrno(error, 'EEXIST')) throw error
     unlinkSync(path)
     return openSync(path, flags, fileMode)
+  }
+}
+
+function createFile(path: string, content: string): number {
+  const fd = openNew(path)
+  try {
+    writeFileSync(fd, content)
+    return fd
+  } catch (error) {
+    closeSync(fd)
+    throw error
   }
 }
 
@@ -87,6 +100,25 @@ export function linkExclusive(existing: string, name: string): boolean {
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return false
     throw error
+  }
+}
+
+/**
+ * Makes a name that has its content from its first instant on, only if nobody has that name: false when it is taken. Holds
+ * between the hosts of a network file system too. `temporary` is a name of the caller's alone in the same directory.
+ */
+export function createExclusive(path: string, temporary: string, content: string): boolean {
+  try {
+    closeSync(createFile(temporary, content))
+    linkSync(temporary, path)
+    return true
+  } catch (error) {
+    // open(2), O_EXCL: a reply of the server can be lost and the request be made twice, so it is not the answer that counts.
+    if (lstatSync(temporary, { throwIfNoEntry: false })?.nlink === 2) return true
+    if (isErrno(error, 'EEXIST')) return false
+    throw error
+  } finally {
+    discardName(temporary)
   }
 }
 
@@ -131,4 +163,39 @@ export function readIfExists(path: string, maxBytes: number): string | undefined
     if (isErrno(error, 'ENOENT')) return undefined
     throw error
   }
+}
+
+/** Bytes of a file; 0 when there is none, or something else of that name. */
+export function sizeOf(path: string): number {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  return stat?.isFile() ? stat.size : 0
+}
+
+/** Writes all of it at this place of a file. A disk that fills up takes a part, and says so only to the next write. */
+export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, position + done)
+}
+
+/** As writeDurable, and nothing is on disk before somebody syncs it. */
+export const writeUnsynced = (path: string, content: string): void => closeSync(createFile(path, content))
+
+/** Replaces a file whole, for what may be lost at a power cut: nothing is synced. Callers hold a lock: the temporary name is one for all. */
+export function replaceUnsynced(path: string, content: string): void {
+  const temporary = `${dirname(path)}/.new,${basename(path)}`
+  writeUnsynced(temporary, content)
+  renameSync(temporary, path)
+}
+
+/** Gives a file a name that another one has, at one instant. Callers hold a lock: the passing name is one for all. */
+export function replaceName(existing: string, name: string): void {
+  const passing = `${dirname(name)}/.passing`
+  removeName(passing)
+  linkSync(existing, passing)
+  renameSync(passing, name)
+}
+
+/** Renames a file, and sets its modification time to say when. */
+export function renameAt(from: string, to: string, timeMs: number): void {
+  utimesSync(from, timeMs / 1000, timeMs / 1000)
+  renameSync(from, to)
 }

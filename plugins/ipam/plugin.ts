@@ -1,5 +1,14 @@
 /** berth-ipam as a plugin of its own, under a main plugin that is not ours. */
-import { checkLeases, claim, collect, ipamKeyWarnings, ipamResult, planOf, releaseAddresses } from '../../ipam/index.ts'
+import {
+  checkLeases,
+  checkReady,
+  claim,
+  collect,
+  ipamKeyWarnings,
+  ipamResult,
+  planOf,
+  releaseAddresses,
+} from '../../ipam/index.ts'
 import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { parseResult } from '../../shared/cni/result.ts'
 import { openNetnsIfAny } from '../../shared/host/netns.ts'
@@ -9,6 +18,7 @@ import type { Plugin } from '../deps.ts'
 export const ipamPlugin: Plugin = {
   async add(request, { store }) {
     const plan = planOf(request)
+    if (plan.probe) log('warn', '"ipam.conflictCheck" is ignored: only a Berth plugin can ask the wire')
     // The main plugin works in the namespace; here it only identifies the attachment's pod, where there is one.
     using netns = openNetnsIfAny(request.netnsPath, request.netnsOverride)
     return ipamResult(claim(store, request, plan, netns).record, plan)
@@ -16,7 +26,7 @@ export const ipamPlugin: Plugin = {
 
   async del(request, { store }) {
     // The record says what is held: a config that changed or broke since the ADD is no reason to keep an address.
-    releaseAddresses(store, request.key)
+    releaseAddresses(store, request.key, new Date())
   },
 
   async check(request, { store }) {
@@ -29,8 +39,8 @@ export const ipamPlugin: Plugin = {
   },
 
   async status(request, { store }) {
-    planOf(request)
-    orUnavailable(() => store.checkWritable())
+    const plan = planOf(request)
+    orUnavailable(() => checkReady(store, request.config.name, plan))
   },
 
   keyWarnings: ipamKeyWarnings,

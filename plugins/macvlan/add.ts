@@ -9,9 +9,10 @@ import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
-import { claimFor, isForeign } from '../addresses.ts'
+import { claimFor, isForeign, planFor } from '../addresses.ts'
 import { configureLink } from '../configure.ts'
 import type { Deps } from '../deps.ts'
+import { settleAddresses } from '../settle.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
 import { findMaster } from './master.ts'
 
@@ -42,7 +43,9 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
 }
 
 export async function add(request: Request, deps: Deps): Promise<Result> {
-  const config = macvlanConfig(request)
+  const written = macvlanConfig(request)
+  const plan = planFor(request)
+  const config = { ...written, mtuBytes: written.mtuBytes ?? plan.link.mtuBytes }
   if (config.ipamType === undefined && !versionCarriesNoAddress(request.version)) {
     throw new CniError(
       'ERR_CONFIG',
@@ -64,7 +67,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
 
   return await Undo.guard(async (undo) => {
-    const { result, link, fresh } = await timed('claim', () => claimFor(request, deps, netns, chosen, undo))
+    const { result, link, fresh } = await timed('claim', () => claimFor(request, deps, plan, netns, chosen, undo))
     const mac = inherited ?? config.mac ?? link.mac
     const spec: MacvlanSpec = {
       name: request.key.ifName,
@@ -82,12 +85,15 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     if (fresh) undoCreate()
     await timed('create', () => create(home, spec, master))
     if (!fresh) undoCreate()
-    await timed('configure', () => configureLink(pod, netns, spec, result))
+    const settled = plan.probe
+      ? await timed('probe', () => settleAddresses(request, deps, plan, netns, pod, spec, result))
+      : result
+    await timed('configure', () => configureLink(pod, netns, spec, settled))
 
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
     return {
       interfaces: [attached],
-      ips: result.ips.map((ip) => ({ ...ip, interface: 0 })),
+      ips: settled.ips.map((ip) => ({ ...ip, interface: 0 })),
       routes: result.routes,
       dns: Object.keys(result.dns).length > 0 ? result.dns : (request.config.dns ?? {}),
     }

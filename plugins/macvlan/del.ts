@@ -6,6 +6,7 @@ import type { AttachmentRecord } from '../../ipam/index.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import { parseResult } from '../../shared/cni/result.ts'
+import { isErrno } from '../../shared/disk.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { deleteLink, findLink } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
@@ -37,7 +38,7 @@ function previousMac({ config, version, key }: Request): string | undefined {
 }
 
 /**
- * The index of the attachment's link: the recorded one, whatever it is called by now. Without a record, the macvlan
+ * The index of the attachment's link: the recorded one, whatever it is called by now. When none is recorded, the macvlan
  * that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
  */
 function findOwnIndex(
@@ -45,7 +46,8 @@ function findOwnIndex(
   request: Request,
   record: AttachmentRecord | undefined,
 ): number | undefined {
-  if (record !== undefined) {
+  // One that was imported was made by another plugin, and its record knows no link.
+  if (record !== undefined && record.imported === undefined) {
     // Not looked at first: a pod can make the description of its link longer than any answer.
     return record.link?.index
   }
@@ -80,9 +82,21 @@ function openOwnNetns(request: Request, record: AttachmentRecord | undefined): N
   return undefined
 }
 
+/** Waits for other calls of the attachment. On a disk without room for that a DEL goes on alone: it only makes room. */
+function holdIfRoom({ store }: Deps, { key }: Request): Disposable | undefined {
+  try {
+    return store.exists() ? store.hold(key) : undefined
+  } catch (error) {
+    const cause = error instanceof Error ? error.cause : undefined
+    if (!isErrno(cause, 'ENOSPC', 'EDQUOT')) throw error
+    log('warn', error instanceof Error ? error.message : String(error))
+    return undefined
+  }
+}
+
 export async function del(request: Request, deps: Deps): Promise<void> {
   // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
-  using _held = deps.store.exists() ? deps.store.hold(request.key) : undefined
+  using _held = holdIfRoom(deps, request)
   const record = findRecord(request, deps)
   using netns = openOwnNetns(request, record)
   if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record))

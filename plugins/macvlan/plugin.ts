@@ -2,7 +2,7 @@
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
 import { orUnavailable } from '../../shared/cni/errors.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { checkReady, collectFor } from '../addresses.ts'
+import { checkAddressesReady, collectFor } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
@@ -23,7 +23,7 @@ export const macvlanPlugin: Plugin = {
       using host = new NetlinkSocket()
       orUnavailable(() => findMaster(host, config))
     }
-    await checkReady(request, deps)
+    await checkAddressesReady(request, deps)
   },
 
   keyWarnings: (request) => [

@@ -87,6 +87,14 @@ function checkNetworkName(name: string): void {
   }
 }
 
+/** Whether a key can be that of a call. Throws the errors that such a call would get. */
+export function checkKey({ network, containerId, ifName }: AttachmentKey): void {
+  checkNetworkName(network)
+  checkContainerId(containerId)
+  if (ifName === '') throw new CniError('ERR_ENVIRONMENT', 'interface name is empty')
+  checkIfName(ifName)
+}
+
 const attachmentVerbs: readonly string[] = ['ADD', 'DEL', 'CHECK']
 const delegatingVerbs: readonly string[] = [...attachmentVerbs, 'GC', 'STATUS']
 

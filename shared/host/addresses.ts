@@ -29,12 +29,12 @@ export function addAddress(linkIndex: number, cidr: Cidr): Step {
   return { what: `add address "${formatCidr(cidr)}"`, message }
 }
 
-/** All addresses of a link, both families. */
-export function listAddresses(socket: NetlinkSocket, linkIndex: number): Cidr[] {
+/** All addresses of a link, or of all links, both families. */
+export function listAddresses(socket: NetlinkSocket, linkIndex?: number): Cidr[] {
   const fixed = Buffer.alloc(ifaddrmsgBytes)
   return socket
     .request('list addresses', new Message(RTM_GETADDR, netlinkFlags.dump).fixed(fixed))
-    .filter(({ type, body }) => type === RTM_NEWADDR && body.readUInt32LE(4) === linkIndex)
+    .filter(({ type, body }) => type === RTM_NEWADDR && (linkIndex ?? body.readUInt32LE(4)) === body.readUInt32LE(4))
     .flatMap(({ body }) => {
       const attributes = readAttributes(body, ifaddrmsgBytes)
       const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS)

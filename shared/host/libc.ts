@@ -4,7 +4,9 @@
  * node:ffi is experimental: a wrong signature key is silently void, so the binding proves itself once at load with a
  * call whose answer Node knows too. Nothing else in the program imports node:ffi.
  */
+
 import { dlopen, getInt32 } from 'node:ffi'
+import { closeSync } from 'node:fs'
 import { getSystemErrorName } from 'node:util'
 import { CniError } from '../cni/errors.ts'
 
@@ -110,6 +112,85 @@ export function openNetlink(): number {
     libc().setsockopt(fd, SOL_NETLINK, option, on, on.length)
   }
   return fd
+}
+
+/** Only the probe of addresses needs these: in the table above every call of the program would pay for them. */
+const packetSignatures = { bind: { arguments: ['i32', 'buffer', 'u32'], return: 'i32' } } as const
+const loadPacket = () => dlopen(null, packetSignatures)
+// Held whole, as the library above.
+let packetLibrary: ReturnType<typeof loadPacket> | undefined
+
+/** Only a journal that has grown large needs this. */
+const syncSignatures = { syncfs: { arguments: ['i32'], return: 'i32' } } as const
+const loadSync = () => dlopen(null, syncSignatures)
+let syncLibrary: ReturnType<typeof loadSync> | undefined
+
+/** Writes all of the file system of an open file to the disk (syncfs(2)). */
+export function syncFilesystem(fd: number): void {
+  syncLibrary ??= loadSync()
+  checked('syncfs', syncLibrary.functions.syncfs(fd))
+}
+
+const AF_PACKET = 17
+const SO_SNDTIMEO = 21
+const SOL_PACKET = 263
+const PACKET_ADD_MEMBERSHIP = 1
+
+/** struct sockaddr_ll of linux/if_packet.h: family, protocol (network byte order), interface index. */
+function linkAddress(linkIndex: number, protocol: number): Buffer {
+  const address = Buffer.alloc(20)
+  address.writeUInt16LE(AF_PACKET, 0)
+  address.writeUInt16BE(protocol, 2)
+  address.writeInt32LE(linkIndex, 4)
+  return address
+}
+
+/** struct packet_mreq of linux/if_packet.h: interface index, PACKET_MR_MULTICAST (0), length, MAC. */
+function multicastMembership(linkIndex: number, group: Uint8Array): Buffer {
+  const membership = Buffer.alloc(16)
+  membership.writeInt32LE(linkIndex, 0)
+  membership.writeUInt16LE(group.length, 6)
+  membership.set(group, 8)
+  return membership
+}
+
+/** struct timeval. One of zero would mean to wait for ever. */
+function timeval(ms: number): Buffer {
+  const microseconds = Math.max(1, Math.floor(ms * 1000))
+  const bytes = Buffer.alloc(16)
+  bytes.writeBigInt64LE(BigInt(Math.floor(microseconds / 1e6)))
+  bytes.writeBigInt64LE(BigInt(microseconds % 1e6), 8)
+  return bytes
+}
+
+/**
+ * A socket for whole Ethernet frames of one protocol (linux/if_ether.h) on one link of the calling thread's network
+ * namespace; as netlink's it stays there. `groups` are multicast MACs that the link takes in while the socket is open.
+ */
+export function openPacket(linkIndex: number, protocol: number, groups: readonly Uint8Array[]): number {
+  // Protocol 0 hears nothing: with any other the socket would hear every link until it is bound to one.
+  const fd = checked('socket(AF_PACKET)', libc().socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0))
+  try {
+    packetLibrary ??= loadPacket()
+    const address = linkAddress(linkIndex, protocol)
+    checked('bind(AF_PACKET)', packetLibrary.functions.bind(fd, address, address.length))
+    for (const group of groups) {
+      const membership = multicastMembership(linkIndex, group)
+      const result = libc().setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership, membership.length)
+      checked('setsockopt(PACKET_ADD_MEMBERSHIP)', result)
+    }
+    return fd
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
+}
+
+/** How long a write to the socket waits for room, and a read for something to come, before they fail with EAGAIN. */
+export function setPatience(fd: number, direction: 'send' | 'receive', ms: number): void {
+  const option = direction === 'send' ? SO_SNDTIMEO : SO_RCVTIMEO
+  const patience = timeval(ms)
+  checked('setsockopt(SO_*TIMEO)', libc().setsockopt(fd, SOL_SOCKET, option, patience, patience.length))
 }
 
 const LOCK_EX = 2

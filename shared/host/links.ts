@@ -7,6 +7,7 @@ const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
 const RTM_GETLINK = 18
 const IFF_UP = 1
+const IFF_LOWER_UP = 0x10000
 
 const IFLA = {
   ADDRESS: 1,
@@ -35,6 +36,8 @@ export interface Link {
   readonly mac: string
   readonly mtuBytes: number
   readonly up: boolean
+  /** Something is at the other end of the cable; a macvlan has its parent's. */
+  readonly carrier: boolean
   readonly kind: string
   readonly parentIndex: number
   readonly macvlanMode: MacvlanMode | undefined
@@ -48,7 +51,11 @@ function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   return bytes
 }
 
-const macBytes = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
+export const macBytes = (mac: string): Uint8Array =>
+  Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16))
+
+export const formatMac = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
 const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
 const number = (bytes: Buffer | undefined): number =>
@@ -63,9 +70,10 @@ function readLink(answer: Answer): Link {
   return {
     index: answer.body.readInt32LE(4),
     name: cString(attributes.get(IFLA.IFNAME)),
-    mac: [...(attributes.get(IFLA.ADDRESS) ?? [])].map((byte) => byte.toString(16).padStart(2, '0')).join(':'),
+    mac: formatMac(attributes.get(IFLA.ADDRESS) ?? Buffer.alloc(0)),
     mtuBytes: number(attributes.get(IFLA.MTU)),
     up: (answer.body.readUInt32LE(8) & IFF_UP) !== 0,
+    carrier: (answer.body.readUInt32LE(8) & IFF_LOWER_UP) !== 0,
     kind,
     parentIndex: number(attributes.get(IFLA.LINK)),
     macvlanMode: toMacvlanMode(mode),
@@ -131,6 +139,11 @@ export function createMacvlan(socket: NetlinkSocket, spec: MacvlanSpec): void {
 export const setLinkUp = (index: number): Step => ({
   what: `set link ${index} up`,
   message: new Message(RTM_NEWLINK).fixed(ifinfomsg(index, IFF_UP, IFF_UP)),
+})
+
+export const setLinkDown = (index: number): Step => ({
+  what: `set link ${index} down`,
+  message: new Message(RTM_NEWLINK).fixed(ifinfomsg(index, 0, IFF_UP)),
 })
 
 /** Removes a link; false when there was none with that index. Waits for the kernel's RCU: 16-24 ms. */

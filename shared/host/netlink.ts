@@ -7,6 +7,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs'
 import type { Family } from '../address.ts'
 import { CniError } from '../cni/errors.ts'
+import { isErrno } from '../disk.ts'
 import { openNetlink, SystemError } from './libc.ts'
 
 const NLM_F_REQUEST = 1
@@ -194,7 +195,7 @@ export class NetlinkSocket implements Disposable {
     const answers: Answer[] = []
     let failure: SystemError | undefined
     for (;;) {
-      const length = readSync(this.#fd, received)
+      const length = this.#receive()
       for (const answer of splitAnswers(received.subarray(0, length))) {
         if (answer.sequence < first || answer.sequence > last) continue
         const done = answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR
@@ -203,6 +204,17 @@ export class NetlinkSocket implements Disposable {
         if (!done || answer.sequence !== last) continue
         if (failure !== undefined) throw failure
         return answers
+      }
+    }
+  }
+
+  #receive(): number {
+    for (;;) {
+      try {
+        return readSync(this.#fd, received)
+      } catch (error) {
+        // A socket with a time limit is not waited for again by itself when a child that has ended interrupts it (signal(7)).
+        if (!isErrno(error, 'EINTR')) throw error
       }
     }
   }

@@ -30,3 +30,8 @@ const linkIndexCount = 1 << 24
 export function randomLinkIndex(): number {
   return linkIndexFloor + (randomBytes(4).readUInt32LE(0) % linkIndexCount)
 }
+
+const nonceBytes = 12
+
+/** Sixteen characters that nobody had before, fit for a file's name. */
+export const randomNonce = (): string => randomBytes(nonceBytes).toString('base64url')

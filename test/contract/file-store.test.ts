@@ -1,4 +1,4 @@
-import { FileStore } from '../../ipam/file-store.ts'
+import { FileStore } from '../../ipam/ledger/file-store.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { storeContract } from './store.ts'
 

@@ -1,18 +1,25 @@
 /** What every Store does. Each implementation runs this suite in a test file of its own. */
 import * as fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type AttachmentRecord, recordKey } from '../../ipam/record.ts'
-import type { Store } from '../../ipam/store.ts'
+import { type AttachmentRecord, recordKey } from '../../ipam/ledger/record.ts'
+import type { Store } from '../../ipam/ledger/store.ts'
 import { formatIp } from '../../shared/address.ts'
 import { ip } from '../shared/addresses.ts'
 import { failureOf } from '../shared/failures.ts'
+import { contractOfKept } from './kept.ts'
+import { contractOfOrder } from './order.ts'
+import { contractOfPutTogether } from './put-together.ts'
 import { keyOf, recordOf } from './records.ts'
 
+/** The time of releases. */
+const nowMs = 1_700_000_000_000
+
 const put = (store: Store, record: AttachmentRecord): string | undefined => {
-  const taken = store.locked(() => store.put(record))
+  const [taken] = store.locked(() => store.put([record]))
   return taken && formatIp(taken)
 }
-const remove = (store: Store, containerId: string): boolean => store.locked(() => store.remove(keyOf(containerId)))
+const remove = (store: Store, containerId: string): boolean =>
+  store.locked(() => store.remove(keyOf(containerId), nowMs))
 
 /** Runs the suite; `make` gives a store in which nothing was ever claimed. */
 export function storeContract(name: string, make: () => Store): void {
@@ -25,9 +32,12 @@ export function storeContract(name: string, make: () => Store): void {
     contractOfEmpty(() => store)
     contractOfLocked(() => store)
     contractOfPut(() => store)
+    contractOfPutTogether(() => store)
     contractOfFind(() => store)
     contractOfRemove(() => store)
     contractOfComplete(() => store)
+    contractOfKept(() => store)
+    contractOfOrder(() => store)
     contractOfSequences(make)
   })
 }
@@ -38,8 +48,8 @@ function contractOfEmpty(store: () => Store): void {
     expect(store().find(keyOf('a'))).toBeUndefined()
     expect(store().isHeld('default', ip('10.0.0.1'))).toBe(false)
     expect(store().holder('default', ip('10.0.0.1'))).toBeUndefined()
-    expect(store().list()).toEqual({ records: [], damaged: [] })
-    expect(store().remove(keyOf('a'))).toBe(false)
+    expect(store().list()).toEqual({ records: [], kept: [], damaged: [] })
+    expect(store().remove(keyOf('a'), nowMs)).toBe(false)
     expect(store().exists()).toBe(false)
     put(store(), recordOf(keyOf('a'), []))
     expect(store().exists()).toBe(true)
@@ -71,6 +81,7 @@ function contractOfLocked(store: () => Store): void {
 function contractOfPut(store: () => Store): void {
   const whole = recordOf(keyOf('a'), ['10.0.0.1/24', 'fd00::1/64'], {
     space: 'blue',
+    keepMs: 1000,
     link: { index: 1_048_577, mac: '02:00:00:00:00:01' },
     netns: { path: '/run/netns/a', dev: 4, ino: 4_026_531_840 },
     pod: { namespace: 'ns', name: 'pod \u00e4', uid: 'u' },
@@ -87,7 +98,7 @@ function contractOfPut(store: () => Store): void {
   ])('put() keeps a record with %s', (_, record) => {
     expect(put(store(), record)).toBeUndefined()
     expect(store().find(recordKey(record))).toEqual(record)
-    expect(store().list()).toEqual({ records: [record], damaged: [] })
+    expect(store().list()).toEqual({ records: [record], kept: [], damaged: [] })
   })
 
   it('put() makes every address held, in its space only', () => {
@@ -154,7 +165,7 @@ function contractOfRemove(store: () => Store): void {
     expect(remove(store(), 'a')).toBe(true)
     expect(store().find(keyOf('a'))).toBeUndefined()
     expect(['10.0.0.1', 'fd00::1'].some((address) => store().isHeld('default', ip(address)))).toBe(false)
-    expect(store().list()).toEqual({ records: [], damaged: [] })
+    expect(store().list()).toEqual({ records: [], kept: [], damaged: [] })
     expect(remove(store(), 'a')).toBe(false)
     expect(put(store(), recordOf(keyOf('b'), ['10.0.0.1/24', 'fd00::1/64']))).toBeUndefined()
   })
@@ -178,7 +189,7 @@ function contractOfComplete(store: () => Store): void {
     const record = recordOf(keyOf('a'), ['10.0.0.1/24', 'fd00::1/64'])
     put(store(), record)
     expect(store().locked(() => store().complete(record))).toBe(true)
-    expect(store().list()).toEqual({ records: [record], damaged: [] })
+    expect(store().list()).toEqual({ records: [record], kept: [], damaged: [] })
     expect(remove(store(), 'a')).toBe(true)
     expect(store().isHeld('default', ip('10.0.0.1'))).toBe(false)
   })

@@ -61,7 +61,10 @@ test('no file imports itself over others', () => {
 
 /** Things that only some files may do: a pattern, who may, and what others use instead. */
 const reserved: [string, RegExp, RegExp, string][] = [
-  ['proper-lockfile', /'proper-lockfile'/, /^ipam\/lock\.ts$/, 'withLock of ipam/lock.ts'],
+  ['proper-lockfile', /'proper-lockfile'/, /^ipam\/lock\/index\.ts$/, 'withLock of ipam/lock/index.ts'],
+  ['yaml', /from 'yaml'/, /^cli\/import\//, 'JSON'],
+  ['the administrator’s door', /\/admin\.ts'/, /^cli\//, 'ipam/index.ts'],
+  ['the administrator’s text', /^import \{.*'\.\/cli\//m, /^cli\//, 'loadCli'],
   ['node:ffi', /'node:ffi'/, /^shared\/host\/libc\.ts$/, 'shared/host/libc.ts'],
   ['child processes and sockets', /'node:(child_process|net|dgram)'/, /^shared\/host\//, 'shared/host'],
   ['/proc and /sys', /['`"](\/proc|\/sys)\//, /^shared\/host\//, 'shared/host'],

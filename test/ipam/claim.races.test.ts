@@ -1,9 +1,10 @@
 /** Claims that meet what a killed process or a caller without the lock left. */
 import { mkdirSync, readdirSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type Claimed, claimAddresses, collectGarbage, releaseAddresses } from '../../ipam/claim.ts'
-import { FileStore } from '../../ipam/file-store.ts'
-import { type AttachmentRecord, recordKey } from '../../ipam/record.ts'
+import { type Claimed, claimAddresses, releaseAddresses } from '../../ipam/claim.ts'
+import { FileStore } from '../../ipam/ledger/file-store.ts'
+import { type AttachmentRecord, recordKey } from '../../ipam/ledger/record.ts'
+import { collectGarbage } from '../../ipam/sweep.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { keyOf, recordOf } from '../contract/records.ts'
 import { failureOf } from '../shared/failures.ts'
@@ -21,8 +22,10 @@ const { dev, ino } = statSync('/proc/self/ns/net')
 const alive = { path: '/proc/self/ns/net', dev, ino }
 const gone = { path: '/nowhere/ns/net', dev, ino }
 const key = keyOf('ctr-1')
+const node = { host: 'node-1', bootId: 'boot-1' }
+const now = new Date('2026-01-02T03:04:05.678Z')
 const namesOf = (): string[] => readdirSync(`${dataDir}/leases`).sort()
-const put = (record: AttachmentRecord): void => void store.locked(() => store.put(record))
+const put = (record: AttachmentRecord): void => void store.locked(() => store.put([record]))
 
 const claim = (...asked: string[]): Claimed =>
   claimAddresses(store, {
@@ -30,8 +33,8 @@ const claim = (...asked: string[]): Claimed =>
     plan: planOf([rangeOf('10.0.0.0/24')]),
     requested: requestedOf(...asked),
     netns: alive,
-    bootId: 'boot-1',
-    now: new Date(),
+    node,
+    now,
   })
 const addressesOf = ({ record }: Claimed): string[] => record.leases.map(({ address }) => address)
 
@@ -80,8 +83,8 @@ describe('claimAddresses() beside a caller who ignores the lock', () => {
     put(recordOf(key, ['10.0.0.1/24'], { netns: alive, bootId: 'boot-0' }))
     // The moment between giving the old record up and putting the new one.
     class Snatched extends FileStore {
-      override remove(removed: AttachmentKey): boolean {
-        const found = super.remove(removed)
+      override remove(removed: AttachmentKey, nowMs: number): boolean {
+        const found = super.remove(removed, nowMs)
         symlinkSync('/nowhere/lease', `${dataDir}/leases/10.0.0.1`)
         return found
       }
@@ -112,15 +115,15 @@ describe('claimAddresses() beside a caller who ignores the lock', () => {
 
 describe('releaseAddresses()', () => {
   it('says no and makes no directory when nothing was ever claimed', () => {
-    expect(releaseAddresses(store, key)).toBe(false)
+    expect(releaseAddresses(store, key, now)).toBe(false)
     expect(readdirSync(dataDir)).toEqual([])
   })
 
   it('releases what the attachment holds, once', () => {
     put(recordOf(key, ['10.0.0.1/24', 'fd00::1/64'], { netns: alive }))
-    expect(releaseAddresses(store, keyOf('ctr-2'))).toBe(false)
-    expect(releaseAddresses(store, key)).toBe(true)
-    expect(releaseAddresses(store, key)).toBe(false)
+    expect(releaseAddresses(store, keyOf('ctr-2'), now)).toBe(false)
+    expect(releaseAddresses(store, key, now)).toBe(true)
+    expect(releaseAddresses(store, key, now)).toBe(false)
     expect(namesOf()).toEqual([])
   })
 
@@ -128,7 +131,7 @@ describe('releaseAddresses()', () => {
     put(recordOf(key, ['10.0.0.1/24']))
     unlinkSync(`${dataDir}/leases/storage,ctr-1,net1`)
     symlinkSync('10.0.0.1', `${dataDir}/leases/storage,ctr-1,net1`)
-    expect(releaseAddresses(store, key)).toBe(true)
+    expect(releaseAddresses(store, key, now)).toBe(true)
     expect(store.find(key)).toBeUndefined()
   })
 })
@@ -142,6 +145,7 @@ describe('collectGarbage()', () => {
     homeless: recordOf(keyOf('homeless'), ['10.0.0.5/24']),
     foreign: recordOf(keyOf('foreign', { network: 'other' }), ['10.0.0.6/24'], { netns: gone }),
   }
+  const wish = { node, nowMs: now.getTime(), inUse: () => false }
   const ids = (keys: readonly AttachmentKey[]): string[] => keys.map(({ containerId }) => containerId).sort()
 
   it.each([
@@ -161,7 +165,7 @@ describe('collectGarbage()', () => {
   ])('%s', (_, valid, released, kept) => {
     for (const record of Object.values(records)) put(record)
     const isValid = ({ containerId }: AttachmentKey): boolean => valid.includes(containerId)
-    const collected = collectGarbage(store, 'storage', isValid, 'boot-1')
+    const collected = collectGarbage(store, 'storage', isValid, wish)
     expect([ids(collected.released), ids(collected.kept)]).toEqual([released, kept])
     const left = store.list().records.map(recordKey)
     expect(ids(left)).toEqual(
@@ -175,7 +179,7 @@ describe('collectGarbage()', () => {
   })
 
   it('makes no directory when nothing was ever claimed', () => {
-    expect(collectGarbage(store, 'storage', () => false, 'boot-1')).toEqual({ released: [], kept: [], damaged: [] })
+    expect(collectGarbage(store, 'storage', () => false, wish)).toEqual({ released: [], kept: [], damaged: [] })
     expect(readdirSync(dataDir)).toEqual([])
   })
 })

@@ -1,8 +1,8 @@
 import { readdirSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type Claim, claimAddresses } from '../../ipam/claim.ts'
-import { FileStore } from '../../ipam/file-store.ts'
-import type { AttachmentRecord } from '../../ipam/record.ts'
+import { FileStore } from '../../ipam/ledger/file-store.ts'
+import type { AttachmentRecord } from '../../ipam/ledger/record.ts'
 import { keyOf, recordOf } from '../contract/records.ts'
 import { failureOf } from '../shared/failures.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
@@ -23,23 +23,33 @@ const replaced = { ...alive, ino: ino + 1 }
 const gone = { path: '/nowhere/ns/net', dev, ino: ino + 2 }
 const link = { index: 1_048_577, mac: '02:00:00:00:00:01' }
 const otherLink = { index: 1_048_578, mac: '02:00:00:00:00:02' }
-const plan = planOf([rangeOf('10.0.0.0/24', { gateway: '10.0.0.1' })])
+const ranges = [rangeOf('10.0.0.0/24', { gateway: '10.0.0.1' })]
+const plan = planOf(ranges)
+const blue = planOf(ranges.map((range) => ({ ...range, space: 'blue' })))
+const now = new Date('2026-01-02T03:04:05.678Z')
 
-interface Wish extends Partial<Pick<Claim, 'key' | 'plan' | 'pod' | 'bootId' | 'now'>> {
+interface Wish extends Partial<Pick<Claim, 'key' | 'plan' | 'pod' | 'now'>> {
+  readonly bootId?: string
   readonly asked?: readonly string[]
   /** Null: the claim has none. */
   readonly link?: Claim['link'] | null
   readonly netns?: Claim['netns'] | null
 }
 
-const claimOf = ({ asked = [], link: wantedLink = link, netns = alive, ...wish }: Wish = {}): Claim => ({
+const claimOf = ({
+  asked = [],
+  link: wantedLink = link,
+  netns = alive,
+  bootId = 'boot-1',
+  ...wish
+}: Wish = {}): Claim => ({
   key: keyOf('ctr-1'),
   plan,
   requested: requestedOf(...asked),
   ...(wantedLink === null ? {} : { link: wantedLink }),
   ...(netns === null ? {} : { netns }),
-  bootId: 'boot-1',
-  now: new Date('2026-01-02T03:04:05.678Z'),
+  node: { host: 'node-1', bootId },
+  now,
   ...wish,
 })
 
@@ -50,7 +60,7 @@ function claimed(wish: Wish = {}): [string[], boolean] {
   return [record.leases.map(({ address }) => address), fresh]
 }
 
-const listed = (): AttachmentRecord[] => store.list().records
+const listed = (): readonly AttachmentRecord[] => store.list().records
 
 describe('claimAddresses() of a new attachment', () => {
   it('records what was claimed, by whom, where and when', () => {
@@ -74,13 +84,13 @@ describe('claimAddresses() of a new attachment', () => {
     expect(claimed({ key: keyOf('ctr-2') })).toEqual([['10.0.0.3/24'], true])
     expect(claimed({ key: keyOf('ctr-1', { ifName: 'net2' }) })).toEqual([['10.0.0.4/24'], true])
     expect(claimed({ key: keyOf('ctr-1', { network: 'other' }) })).toEqual([['10.0.0.5/24'], true])
-    store.locked(() => store.remove(keyOf('ctr-2')))
+    store.locked(() => store.remove(keyOf('ctr-2'), now.getTime()))
     expect(claimed({ key: keyOf('ctr-9') })).toEqual([['10.0.0.3/24'], true])
   })
 
   it('gives the same address twice when the spaces differ', () => {
     claimed()
-    expect(claimed({ key: keyOf('ctr-2'), plan: { ...plan, space: 'blue' } })).toEqual([['10.0.0.2/24'], true])
+    expect(claimed({ key: keyOf('ctr-2'), plan: blue })).toEqual([['10.0.0.2/24'], true])
   })
 
   it.each([
@@ -126,9 +136,9 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
   it.each<[string, Wish]>([
     ['another address', { asked: ['10.0.0.9'] }],
     ['an address of another subnet', { plan: planOf([rangeOf('10.1.0.0/24')]) }],
-    ['one more address', { plan: planOf([...plan.ranges, rangeOf('fd00::/64')]) }],
+    ['one more address', { plan: planOf([...ranges, rangeOf('fd00::/64')]) }],
     ['no address', { plan: planOf([]) }],
-    ['another space', { plan: { ...plan, space: 'blue' } }],
+    ['another space', { plan: blue }],
     ['the same in another namespace', { netns: replaced }],
     ['a link that another plugin makes', { link: null }],
   ])('refuses when its namespace is alive and it asks for %s', (_, second) => {
@@ -159,7 +169,7 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
   ])('takes up the same address for the new namespace when %s', (_, first, second) => {
     claimed({ key: keyOf('ctr-0') })
     claimed(first)
-    store.locked(() => store.remove(keyOf('ctr-0')))
+    store.locked(() => store.remove(keyOf('ctr-0'), now.getTime()))
     expect(claimed({ ...second, link: otherLink })).toEqual([['10.0.0.3/24'], true])
     expect(listed()).toMatchObject([{ netns: alive, link: otherLink, bootId: second.bootId ?? 'boot-1' }])
   })
@@ -192,10 +202,10 @@ describe('claimAddresses() of an attachment that was claimed before', () => {
     expect(claimed({ plan: shared, bootId: 'boot-2' })).toEqual([addresses, true])
   })
 
-  it('takes up its address after a restart with the gateway and the prefix that the plan has now', () => {
-    claimed()
+  it('takes up its address with the gateway and the prefix that the plan has now when its namespace is gone', () => {
+    claimed({ netns: gone })
     const wider = planOf([rangeOf('10.0.0.0/16', { gateway: '10.0.0.254' })])
-    expect(claimed({ plan: wider, bootId: 'boot-2' })).toEqual([['10.0.0.2/16'], true])
+    expect(claimed({ plan: wider })).toEqual([['10.0.0.2/16'], true])
     expect(listed()).toMatchObject([{ leases: [{ gateway: '10.0.0.254', range: '10.0.0.0/16' }] }])
   })
 

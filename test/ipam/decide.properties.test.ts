@@ -66,12 +66,12 @@ describe('decide()', () => {
         expect(new Set(addresses).size).toBe(addresses.length)
         expect(addresses).toEqual(expect.arrayContaining([...requested]))
         for (const { range: text, address } of grants) {
-          const range = plan.ranges.find((one) => one.text === text)
+          const range = plan.rangeSets.flat().find((one) => one.text === text)
           expect(range?.network.prefix).toBe(address.prefix)
           expect(range !== undefined && spanContains(cidrSpan(range.network), address.ip)).toBe(true)
           expect(range?.excluded.some((span) => spanContains(span, address.ip))).toBe(false)
           expect(range?.gateway !== undefined && sameIp(range.gateway, address.ip)).toBe(false)
-          expect(held.has(address.ip)).toBe(false)
+          expect(held.has('default', address.ip)).toBe(false)
         }
       }),
       { numRuns: 2000 },
@@ -90,7 +90,7 @@ describe('decide()', () => {
         const { held, grants } = decided(situation)
         const addresses = (grants ?? []).map(({ address }) => address.ip)
         expect(new Set(addresses.map(formatIp)).size).toBe(addresses.length)
-        expect(addresses.some((ip) => held.has(ip))).toBe(false)
+        expect(addresses.some((ip) => held.has('default', ip))).toBe(false)
       }),
       { numRuns: 1000 },
     )

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { decide, type Held, readRequested } from '../../ipam/decide.ts'
 import type { Plan } from '../../ipam/plan.ts'
 import { formatCidr, formatIp, type Ip } from '../../shared/address.ts'
+import { ip } from '../shared/addresses.ts'
 import { failureOf } from '../shared/failures.ts'
 import { fixedOf, heldOf, planOf, rangeOf, requestedOf } from './plans.ts'
 
@@ -47,11 +48,12 @@ describe('decide() of one range', () => {
   ])('jumps over exclusions in %s and asks only about the address after them', (text, excluded, address) => {
     const asked: string[] = []
     const held: Held = {
-      has: (ip: Ip) => {
+      has: (_space: string, ip: Ip) => {
         asked.push(formatIp(ip))
         return false
       },
       holder: () => 'nobody',
+      candidates: nobody.candidates,
     }
     expect(granted(planOf([rangeOf(text, { excluded })]), held)).toEqual([address])
     expect(asked).toEqual([address.slice(0, address.indexOf('/'))])
@@ -72,12 +74,32 @@ describe('decide() of one range', () => {
     const failure = failureOf(() => granted(planOf([range]), heldOf(...held)))
     expect([failure.errorName, failure.code]).toEqual(['ERR_EXHAUSTED', 100])
     expect(failure.message).toBe(`Cannot claim an address of "${range.text}": none of ${bounds} is free`)
-    expect(failure.details).toBe('every address is held, excluded or the gateway')
+    expect(failure.details).toBe('every address is held, kept, excluded or the gateway')
   })
 
-  it('says that the range is empty when its bounds are', () => {
-    const range = rangeOf('10.0.0.0/24', { start: '10.0.0.255', end: '10.0.0.254' })
-    expect(failureOf(() => granted(planOf([range]))).details).toBe('the range has no address')
+  it('gives no reserved address unless it is asked for', () => {
+    const range = rangeOf('10.0.0.0/29', { reserved: ['10.0.0.1', '10.0.0.3'], excluded: ['10.0.0.2'] })
+    expect(granted(planOf([range]))).toEqual(['10.0.0.4/29'])
+    expect(granted(planOf([range]), nobody, '10.0.0.3')).toEqual(['10.0.0.3/29'])
+    expect(failureOf(() => granted(planOf([range]), nobody, '10.0.0.2')).errorName).toBe('ERR_CONFIG')
+    const full = heldOf('10.0.0.4', '10.0.0.5', '10.0.0.6')
+    expect(failureOf(() => granted(planOf([range]), full)).errorName).toBe('ERR_EXHAUSTED')
+  })
+
+  it('takes the next range of a set when the one before is full, and names all when all are', () => {
+    const set = [rangeOf('10.0.0.0/31'), rangeOf('10.1.0.0/31', { gateway: '10.1.0.0' })]
+    const plan = { ...planOf([]), rangeSets: [set] }
+    expect(granted(plan)).toEqual(['10.0.0.0/31'])
+    expect(granted(plan, heldOf('10.0.0.0', '10.0.0.1'))).toEqual(['10.1.0.1/31'])
+    expect(granted(plan, nobody, '10.1.0.1')).toEqual(['10.1.0.1/31'])
+    const failure = failureOf(() => granted(plan, heldOf('10.0.0.0', '10.0.0.1', '10.1.0.1')))
+    const bounds = '10.0.0.0-10.0.0.1, 10.1.0.0-10.1.0.1'
+    expect(failure.message).toBe(`Cannot claim an address of "10.0.0.0/31", "10.1.0.0/31": none of ${bounds} is free`)
+  })
+
+  it('gives the first free candidate, in the order that it is told', () => {
+    const held: Held = { ...heldOf('10.0.0.9'), candidates: () => ['10.0.0.9', '10.0.0.5', '10.0.0.1'].map(ip) }
+    expect(granted(planOf([rangeOf('10.0.0.0/24')]), held)).toEqual(['10.0.0.5/24'])
   })
 
   it('grants with the prefix, the gateway and the text of the range', () => {

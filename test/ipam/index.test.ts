@@ -42,7 +42,7 @@ const granted = (config: object, environment: Environment = {}): string[] =>
 
 describe('planOf()', () => {
   it('reads the "ipam" object, however its key is spelled', () => {
-    expect(planOf(requestOf({ IPAM: ipam })).ranges).toMatchObject([{ text: range }])
+    expect(planOf(requestOf({ IPAM: ipam })).rangeSets).toMatchObject([[{ text: range }]])
   })
 
   it.each([
@@ -56,7 +56,7 @@ describe('planOf()', () => {
   it('reads the exact spelling when there are two', () => {
     const request = requestOf({ IPAM: { type: 'x', range: '10.9.0.0/24' }, ipam })
     expect(request.config.ipam?.type).toBe('berth-ipam')
-    expect(planOf(request).ranges).toMatchObject([{ text: range }])
+    expect(planOf(request).rangeSets).toMatchObject([[{ text: range }]])
   })
 })
 
@@ -97,7 +97,9 @@ describe('claim()', () => {
   it('fails with code 7 when there is nothing to claim from and nothing is requested', () => {
     const failure = failureOf(() => granted({ ipam: { type: 'berth-ipam' } }))
     expect(failure.code).toBe(7)
-    expect(failure.message).toContain('Cannot read "ipam": it has no "range", "ipRanges" or "addresses"')
+    expect(failure.message).toContain(
+      'Cannot read "ipam": it has no range and no address, and no address was asked for',
+    )
     expect(store.exists()).toBe(false)
   })
 
@@ -193,7 +195,7 @@ describe('collect()', () => {
   beforeEach(() => {
     for (const [index, containerId] of ['a', 'b'].entries()) {
       const record = recordOf(keyOf(containerId), [`10.0.1.${index}/24`], { netns: gone, bootId: readBootId() })
-      store.locked(() => store.put(record))
+      store.locked(() => store.put([record]))
     }
   })
 
@@ -218,14 +220,14 @@ describe('collect()', () => {
       'GC keeps "ctr-1/net1" of network "storage": not in the list, but its network namespace is alive',
     ])
     expect(listed()).toEqual(['ctr-1'])
-    expect(releaseAddresses(store, keyOf('ctr-1'))).toBe(true)
+    expect(releaseAddresses(store, keyOf('ctr-1'), new Date())).toBe(true)
   })
 })
 
 describe('ipamKeyWarnings()', () => {
   it.each([
-    ['ranges', 'range'],
-    ['rangeStart', 'range_start'],
+    ['rnage', 'range'],
+    ['range_strat', 'range_start'],
     ['excludes', 'exclude'],
     ['gatway', 'gateway'],
     ['route', 'routes'],
@@ -236,16 +238,21 @@ describe('ipamKeyWarnings()', () => {
     ])
   })
 
-  it('warns of the one key of the peer that would change what is given', () => {
-    const warnings = ipamKeyWarnings(requestOf({ ipam: { ...ipam, Enable_Overlapping_Ranges: false } }))
-    expect(warnings).toEqual([expect.stringContaining('"ipam.enable_overlapping_ranges": false is not supported')])
-    expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, enable_overlapping_ranges: true } }))).toEqual([])
+  it('goes by the keys of host-local when the config has one of them', () => {
+    expect(ipamKeyWarnings(requestOf({ ipam: { type: 'berth-ipam', subnet: range, rangeStrat: 1 } }))).toEqual([
+      'unknown key "ipam.rangeStrat" is ignored; did you mean "rangeStart"?',
+    ])
   })
 
-  it.each(['kubernetes', 'log_file', 'log_level', 'configuration_path', 'overlapping_ranges', 'subnet', 'name'])(
-    'says nothing of %s',
-    (key) => {
-      expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, [key]: 1 } }))).toEqual([])
-    },
-  )
+  it.each([
+    'kubernetes',
+    'log_file',
+    'log_level',
+    'configuration_path',
+    'overlapping_ranges',
+    'enable_overlapping_ranges',
+    'name',
+  ])('says nothing of %s', (key) => {
+    expect(ipamKeyWarnings(requestOf({ ipam: { ...ipam, [key]: 1 } }))).toEqual([])
+  })
 })

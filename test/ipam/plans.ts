@@ -1,6 +1,14 @@
 /** Plans and what is held, in the words of a test. */
 import { type Held, type RequestedAddress, readRequested } from '../../ipam/decide.ts'
-import { emptyPlan, type FixedAddress, mergeSpans, type Plan, type Range, usableSpan } from '../../ipam/plan.ts'
+import {
+  defaultSpace,
+  emptyPlan,
+  type FixedAddress,
+  mergeSpans,
+  type Plan,
+  type Range,
+  usableSpan,
+} from '../../ipam/plan.ts'
 import { cidrNetwork, cidrSpan, formatIp, type Ip, type Span } from '../../shared/address.ts'
 import { cidr, ip } from '../shared/addresses.ts'
 
@@ -8,6 +16,7 @@ export interface RangeWish {
   readonly start?: string
   readonly end?: string
   readonly excluded?: readonly string[]
+  readonly reserved?: readonly string[]
   readonly gateway?: string
 }
 
@@ -33,11 +42,12 @@ function watched(span: Span): Span {
   }
 }
 
-export function rangeOf(text: string, { start, end, excluded = [], gateway }: RangeWish = {}): Range {
+export function rangeOf(text: string, { start, end, excluded = [], reserved = [], gateway }: RangeWish = {}): Range {
   const network = cidrNetwork(cidr(text))
   const { family, first, last } = usableSpan(network)
   return {
     text,
+    space: defaultSpace,
     network,
     span: {
       family,
@@ -45,25 +55,40 @@ export function rangeOf(text: string, { start, end, excluded = [], gateway }: Ra
       last: end === undefined ? last : ip(end).value,
     },
     excluded: mergeSpans(excluded.map(spanOf)).map(watched),
+    reserved: mergeSpans(reserved.map(spanOf)),
     gateway: gateway === undefined ? undefined : ip(gateway),
   }
 }
 
 export const fixedOf = (address: string, gateway?: string): FixedAddress => ({
   address: cidr(address),
+  space: defaultSpace,
   gateway: gateway === undefined ? undefined : ip(gateway),
 })
 
 export const planOf = (ranges: readonly Range[], fixed: readonly FixedAddress[] = []): Plan => ({
   ...emptyPlan,
-  ranges,
+  rangeSets: ranges.map((range) => [range]),
   fixed,
 })
 
 export const requestedOf = (...texts: readonly string[]): RequestedAddress[] => readRequested(texts)
 
-/** These addresses are held, by whom `holder` says. */
+/** The addresses of a range from its first, without the blocked ones. */
+function* fromFirst({ span: { family, first, last } }: Range, blocked: readonly Span[]): Generator<Ip> {
+  for (let value = first; value <= last; ) {
+    const jump = blocked.find((span) => span.family === family && span.first <= value && value <= span.last)
+    if (jump === undefined) yield { family, value }
+    value = jump === undefined ? value + 1n : jump.last + 1n
+  }
+}
+
+/** These addresses are held, by whom `holder` says; candidates come from the lowest. */
 export function heldOf(...texts: readonly string[]): Held {
   const values = new Set(texts.map((text) => formatIp(ip(text))))
-  return { has: (one: Ip) => values.has(formatIp(one)), holder: (one: Ip) => `the holder of ${formatIp(one)}` }
+  return {
+    has: (_space, one) => values.has(formatIp(one)),
+    holder: (_space, one) => `the holder of ${formatIp(one)}`,
+    candidates: fromFirst,
+  }
 }

@@ -1,7 +1,15 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { FileStore } from '../../ipam/file-store.ts'
-import { type Addressed, checkClaim, checkReady, claimFor, collectFor, release } from '../../plugins/addresses.ts'
+import { FileStore } from '../../ipam/ledger/file-store.ts'
+import {
+  type Addressed,
+  checkAddressesReady,
+  checkClaim,
+  claimFor,
+  collectFor,
+  planFor,
+  release,
+} from '../../plugins/addresses.ts'
 import type { Deps } from '../../plugins/deps.ts'
 import { toCniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
@@ -34,7 +42,7 @@ const verbs = (): string[] => readFileSync(`${folder}/verbs`, 'utf8').trim().spl
 /** Acquires, and then fails if it is told to. */
 const acquireFor = (request: Request, chosen = link, failure?: Error): Promise<Addressed> =>
   Undo.guard(async (undo) => {
-    const addressed = await claimFor(request, deps, netns, chosen, undo)
+    const addressed = await claimFor(request, deps, planFor(request), netns, chosen, undo)
     if (failure !== undefined) throw failure
     return addressed
   })
@@ -148,14 +156,14 @@ describe('the other verbs', () => {
     const request = foreign('')
     await checkClaim(request, deps, nothing)
     await collectFor(request, deps)
-    await checkReady(request, deps)
+    await checkAddressesReady(request, deps)
     expect(verbs()).toEqual(['CHECK', 'GC', 'STATUS'])
   })
 
   it.each<[string, (request: Request) => Promise<void>]>([
     ['CHECK', (request) => checkClaim(request, deps, nothing)],
     ['GC', (request) => collectFor(request, deps)],
-    ['STATUS', (request) => checkReady(request, deps)],
+    ['STATUS', (request) => checkAddressesReady(request, deps)],
   ])('fail in %s when the foreign IPAM fails', async (_, call) => {
     expect(await failureOf(call(foreign('exit 1')))).toEqual(['ERR_DELEGATE', 'Plugin "foreign" failed: exit code 1'])
   })
@@ -166,7 +174,7 @@ describe('the other verbs', () => {
 
   it('say in STATUS that our own IPAM cannot serve when its range is none', async () => {
     const request = requestOf({ ipam: { type: 'berth-ipam', range: 'x' } })
-    expect(await failureOf(checkReady(request, deps))).toEqual([
+    expect(await failureOf(checkAddressesReady(request, deps))).toEqual([
       'ERR_CONFIG',
       expect.stringContaining('"ipam.range": "x"'),
     ])

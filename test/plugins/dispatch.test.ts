@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { FileStore } from '../../ipam/file-store.ts'
+import { FileStore } from '../../ipam/ledger/file-store.ts'
 import type { Deps } from '../../plugins/deps.ts'
 import { isPluginName, pluginNames } from '../../plugins/dispatch.ts'
 import type { Environment } from '../../shared/cni/request.ts'

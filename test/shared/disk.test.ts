@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import {
+import fs, {
   chmodSync,
   existsSync,
   linkSync,
@@ -12,8 +12,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { syncBuiltinESMExports } from 'node:module'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import {
+  createExclusive,
   isErrno,
   linkExclusive,
   makeDirectory,
@@ -183,6 +185,52 @@ describe('linkExclusive()', () => {
         'ENOENT',
       ),
     ).toBe(true)
+  })
+})
+
+describe('createExclusive()', () => {
+  let directory: string
+  beforeEach(() => {
+    directory = temporaryDirectory()
+  })
+  const names = (): string[] => readdirSync(directory).sort()
+  const create = (): boolean => createExclusive(`${directory}/name`, `${directory}/.new`, 'whole')
+
+  /** Link as a network file system may answer it: the request was carried out, or not, and the reply is this. */
+  function answering(code: string, made: boolean): void {
+    const { linkSync } = fs
+    onTestFinished(() => {
+      Object.assign(fs, { linkSync })
+      syncBuiltinESMExports()
+    })
+    const answer = (existing: string, name: string): void => {
+      if (made) linkSync(existing, name)
+      throw Object.assign(new Error(code), { code })
+    }
+    Object.assign(fs, { linkSync: answer })
+    syncBuiltinESMExports()
+  }
+
+  it('makes the name once, with its content, and leaves no other', () => {
+    writeFileSync(`${directory}/.new`, 'what a killed process left')
+    expect([create(), create()]).toEqual([true, false])
+    expect(names()).toEqual(['name'])
+    expect([readFileSync(`${directory}/name`, 'utf8'), modeOf(`${directory}/name`)]).toEqual(['whole', 0o600])
+  })
+
+  it.each(['EEXIST', 'EIO', 'ETIMEDOUT'])(
+    'has made the name when only the reply was lost and %s came instead',
+    (code) => {
+      answering(code, true)
+      expect(create()).toBe(true)
+      expect(names()).toEqual(['name'])
+    },
+  )
+
+  it('fails and leaves nothing when the name cannot be made', () => {
+    answering('EIO', false)
+    expect(thrownBy(create)).toMatchObject({ code: 'EIO' })
+    expect(names()).toEqual([])
   })
 })
 

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { whereaboutsPlan } from '../../../ipam/dialects/whereabouts.ts'
-import type { Range } from '../../../ipam/plan.ts'
-import { formatCidr, formatIp, type Span } from '../../../shared/address.ts'
+import { whereabouts } from '../../../ipam/dialects/whereabouts.ts'
+import type { Plan, Range } from '../../../ipam/plan.ts'
+import { formatCidr, formatIp } from '../../../shared/address.ts'
 import { failureOf } from '../../shared/failures.ts'
+import { spanText } from './shown.ts'
 
-const spanText = ({ family, first, last }: Span): string =>
-  [first, last].map((value) => formatIp({ family, value })).join('-')
+const planOf = (ipam: unknown): Plan =>
+  whereabouts.plan({ ipam, network: 'net', runtimeRanges: undefined, defaults: undefined })
 
 /** A range as a table can show it: its text, subnet and bounds, and what is excluded and the gateway if there are any. */
 function shown({ text, network, span, excluded, gateway }: Range): unknown[] {
@@ -14,9 +15,15 @@ function shown({ text, network, span, excluded, gateway }: Range): unknown[] {
   return [...always, excluded.map(spanText), ...(gateway === undefined ? [] : [formatIp(gateway)])]
 }
 
-const rangesOf = (ipam: object): unknown[][] => whereaboutsPlan(ipam).ranges.map(shown)
+/** The ranges, each of which must be a set of its own. */
+function rangesIn({ rangeSets }: Plan): Range[] {
+  expect(rangeSets.every((set) => set.length === 1)).toBe(true)
+  return rangeSets.flat()
+}
 
-describe('whereaboutsPlan() of a range', () => {
+const rangesOf = (ipam: object): unknown[][] => rangesIn(planOf(ipam)).map(shown)
+
+describe('whereabouts.plan() of a range', () => {
   it.each<[string, object, unknown[]]>([
     ['a prefix', { range: '10.0.0.0/24' }, ['10.0.0.0/24', '10.0.0.0/24', '10.0.0.1-10.0.0.254']],
     ['a prefix with host bits', { range: '10.0.0.7/24' }, ['10.0.0.7/24', '10.0.0.0/24', '10.0.0.1-10.0.0.254']],
@@ -101,7 +108,7 @@ describe('whereaboutsPlan() of a range', () => {
   })
 })
 
-describe('whereaboutsPlan() of ipRanges', () => {
+describe('whereabouts.plan() of ipRanges', () => {
   const v4 = { range: '10.0.0.0/24', range_end: '10.0.0.9', exclude: ['10.0.0.2'] }
   const v6 = { range: 'fd00::5-fd00::9/64' }
   const shownV4 = ['10.0.0.0/24', '10.0.0.0/24', '10.0.0.1-10.0.0.9', ['10.0.0.2-10.0.0.2']]
@@ -116,15 +123,19 @@ describe('whereaboutsPlan() of ipRanges', () => {
   })
 
   it('gives each the gateway when it is of its family', () => {
-    const { ranges } = whereaboutsPlan({ ipRanges: [v6, v4, v4], gateway: '10.0.0.254' })
-    expect(ranges.map(({ gateway }) => gateway && formatIp(gateway))).toEqual([undefined, '10.0.0.254', '10.0.0.254'])
+    const plan = planOf({ ipRanges: [v6, v4, v4], gateway: '10.0.0.254' })
+    expect(rangesIn(plan).map(({ gateway }) => gateway && formatIp(gateway))).toEqual([
+      undefined,
+      '10.0.0.254',
+      '10.0.0.254',
+    ])
   })
 })
 
-describe('whereaboutsPlan()', () => {
+describe('whereabouts.plan()', () => {
   it('reads fixed addresses with their host bits and gateways', () => {
     const addresses = [{ address: '10.0.0.7/24', gateway: '10.0.0.1' }, { address: 'fd00::7/64' }]
-    const { fixed } = whereaboutsPlan({ addresses })
+    const { fixed } = planOf({ addresses })
     expect(fixed.map(({ address, gateway }) => [formatCidr(address), gateway && formatIp(gateway)])).toEqual([
       ['10.0.0.7/24', '10.0.0.1'],
       ['fd00::7/64', undefined],
@@ -138,8 +149,8 @@ describe('whereaboutsPlan()', () => {
       { dst: '10.0.0.0/8', gw: '' },
     ]
     const dns = { nameservers: ['10.0.0.53'], domain: 'example.org', search: ['a'], options: ['ndots:2'] }
-    expect(whereaboutsPlan({ routes, dns })).toMatchObject({ routes, dns })
-    expect(whereaboutsPlan({})).toMatchObject({ routes: [], dns: {} })
+    expect(planOf({ routes, dns })).toMatchObject({ routes, dns })
+    expect(planOf({})).toMatchObject({ routes: [], dns: {} })
   })
 
   it.each([
@@ -149,7 +160,7 @@ describe('whereaboutsPlan()', () => {
     [undefined, 'default'],
     [null, 'default'],
   ])('makes of network_name %j the space "%s"', (network_name, space) => {
-    expect(whereaboutsPlan({ network_name }).space).toBe(space)
+    expect(planOf({ network_name }).space).toBe(space)
   })
 
   it('folds keys, takes null for absence and leaves those alone that it does not use', () => {
@@ -192,8 +203,16 @@ describe('whereaboutsPlan()', () => {
       '"10.0.0.8"',
       'comes before the first address "10.0.0.9"',
     ],
+    [
+      { range, range_start: '10.0.0.255', range_end: '10.0.0.255' },
+      'range_end',
+      '"10.0.0.255"',
+      'leaves no usable address of 10.0.0.0/24',
+    ],
+    [{ range, range_end: '10.0.0.0' }, 'range_end', '"10.0.0.0"', 'comes before the first address "10.0.0.1"'],
     [{ range_start: '10.0.0.1' }, 'range_start', '"10.0.0.1"', 'has no "range" to lie in'],
     [{ range_end: '10.0.0.1' }, 'range_end', '"10.0.0.1"', 'has no "range" to lie in'],
+    [{ exclude: ['10.0.0.1'] }, 'exclude', '["10.0.0.1"]', 'has no "range" to lie in'],
     [{ range, exclude: '10.0.0.1' }, 'exclude', '"10.0.0.1"', 'must be array'],
     [{ range, exclude: ['10.0.0.1', 'x'] }, 'exclude.1', '"x"', 'is neither an address nor a prefix'],
     [
@@ -215,10 +234,26 @@ describe('whereaboutsPlan()', () => {
       '"10.1.0.1"',
       'lies outside the range 10.0.0.0/24',
     ],
+    [{ ipRanges: [{ range, gateway: 'x' }] }, 'ipRanges.0.gateway', '"x"', 'is not an IP address'],
+    [{ ipRanges: [{ range, gateway: 'fd00::1' }] }, 'ipRanges.0.gateway', '"fd00::1"', 'is not an IPv4 address'],
+    [
+      { ipRanges: [{ range, reserved: ['10.0.1.1'] }] },
+      'ipRanges.0.reserved.0',
+      '"10.0.1.1"',
+      'lies outside the range 10.0.0.0/24',
+    ],
+    [{ enable_overlapping_ranges: 'no' }, 'enable_overlapping_ranges', '"no"', 'must be boolean'],
     [{ gateway: '10.0.0.1/24' }, 'gateway', '"10.0.0.1/24"', 'is not an IP address'],
     [{ addresses: [{ address: '10.0.0.7' }] }, 'addresses.0.address', '"10.0.0.7"', 'is not "address/prefix"'],
     [{ addresses: [{}] }, 'addresses.0.address', 'nothing', 'must be string'],
     [{ addresses: [{ address: range, gateway: 'x' }] }, 'addresses.0.gateway', '"x"', 'is not an IP address'],
+    [
+      { addresses: [{ address: range, gateway: 'fd00::1' }] },
+      'addresses.0.gateway',
+      '"fd00::1"',
+      'is not an IPv4 address',
+    ],
+    [{ routes: [{ dst: 'fd00::/8', gw: '10.0.0.1' }] }, 'routes.0.gw', '"10.0.0.1"', 'is not an IPv6 address'],
     [{ routes: [{ dst: range }, { dst: 'default' }] }, 'routes.1.dst', '"default"', 'is not "address/prefix"'],
     [{ routes: [{}] }, 'routes.0.dst', 'nothing', 'must be string'],
     [{ routes: [{ dst: range, gw: 'x' }] }, 'routes.0.gw', '"x"', 'is not an IP address'],
@@ -229,20 +264,20 @@ describe('whereaboutsPlan()', () => {
     [{ network_name: 'a\n' }, 'network_name', '"a\\n"', 'must be letters, digits'],
     [{ network_name: long }, 'network_name', `"${long}"`, 'must be letters, digits'],
   ])('names the key and quotes the value when given %j', (ipam, key, value, why) => {
-    const failure = failureOf(() => whereaboutsPlan(ipam))
+    const failure = failureOf(() => planOf(ipam))
     expect([failure.errorName, failure.code]).toEqual(['ERR_CONFIG', 7])
     expect(failure.message).toContain(`Cannot read "ipam.${key}": ${value}: ${why}`)
   })
 
   it.each([undefined, null, 'host-local', 5, []])('refuses %j, which is no object', (ipam) => {
-    expect(failureOf(() => whereaboutsPlan(ipam)).message).toMatch(/^Cannot read "ipam": .*: must be an object$/)
+    expect(failureOf(() => planOf(ipam)).message).toMatch(/^Cannot read "ipam": .*: must be an object$/)
   })
 
   it.each([
     ['the broadcast address', { range, range_start: '10.0.0.255' }, '10.0.0.255'],
     ['beyond the last end', { range: '10.0.0.5-10.0.0.9/24', range_start: '10.0.0.20' }, '10.0.0.20'],
   ])('names "range_start", which alone was written, when it is %s', (_, ipam, written) => {
-    const { message } = failureOf(() => whereaboutsPlan(ipam))
+    const { message } = failureOf(() => planOf(ipam))
     expect(message).toContain(`Cannot read "ipam.range_start": "${written}"`)
   })
 
@@ -250,7 +285,7 @@ describe('whereaboutsPlan()', () => {
     ['a first end outside', '10.1.0.1-10.0.0.9/24'],
     ['its ends swapped', '10.0.0.9-10.0.0.5/24'],
   ])('names "range", which alone was written, when it has %s', (_, written) => {
-    const { message } = failureOf(() => whereaboutsPlan({ range: written }))
+    const { message } = failureOf(() => planOf({ range: written }))
     expect(message).toContain(`Cannot read "ipam.range": "${written}"`)
   })
 })

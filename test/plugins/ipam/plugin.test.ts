@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { FileStore } from '../../../ipam/file-store.ts'
+import { FileStore } from '../../../ipam/ledger/file-store.ts'
 import type { Deps } from '../../../plugins/deps.ts'
 import { ipamPlugin } from '../../../plugins/ipam/plugin.ts'
 import type { Environment } from '../../../shared/cni/request.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { randomLinkIndex, randomMac } from '../../../shared/host/random.ts'
+import { randomLinkIndex, randomMac, randomNonce } from '../../../shared/host/random.ts'
 
 const many = 2000
 
@@ -18,5 +18,13 @@ describe('randomLinkIndex()', () => {
     expect(Math.min(...indexes)).toBeGreaterThanOrEqual(1 << 20)
     expect(Math.max(...indexes)).toBeLessThan(2 ** 31)
     expect(new Set(indexes).size).toBeGreaterThan(many - 20)
+  })
+})
+
+describe('randomNonce()', () => {
+  it('gives short texts that are fit for a file’s name, each another', () => {
+    const nonces = Array.from({ length: many }, randomNonce)
+    expect(nonces.every((nonce) => /^[\w-]{16}$/.test(nonce))).toBe(true)
+    expect(new Set(nonces).size).toBe(many)
   })
 })

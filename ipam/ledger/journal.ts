@@ -1,0 +1,148 @@
+/**
+ * The journal: what makes a claim outlive a power cut, with one sync of the disk (ipam/FORMAT.md).
+ *
+ * The names in the lease directory are the truth for as long as the machine runs; a killed process takes none of them away. They
+ * are not synced: every record is in the journal first, and at the first claim after a boot what the disk lost is made again
+ * from there. Nothing is ever read from it otherwise.
+ */
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs'
+import type { AttachmentKey } from '../../shared/cni/request.ts'
+import { readIfExists, sizeOf, syncDirectory, writeFully } from '../../shared/disk.ts'
+import { syncFilesystem } from '../../shared/host/libc.ts'
+import { log } from '../../shared/log.ts'
+import { attachmentName } from './names.ts'
+import { type AttachmentRecord, parseRecord, recordKey } from './record.ts'
+
+/** When it has grown to this, all names are synced at once and it starts anew: after some twenty thousand claims. */
+const journalMaxBytes = 8 * 1024 * 1024
+/** What a journal can have grown to by one write more. */
+const readMaxBytes = 2 * journalMaxBytes
+/** It grows by so many empty lines: what is written over them changes no size, and a sync writes nothing else. */
+const stepBytes = 512 * 1024
+
+/** `berth-journal 1 end <byte>`, spaces, line feed: where the next line is written. */
+const headerBytes = 64
+const header = /^berth-journal 1 end ([0-9]{1,15}) *\n/
+const releasedPrefix = '- '
+
+function readEnd(fd: number): number {
+  const bytes = Buffer.alloc(headerBytes)
+  const [, end = ''] = header.exec(bytes.toString('latin1', 0, readSync(fd, bytes, 0, headerBytes, 0))) ?? []
+  return end === '' ? headerBytes : Math.max(headerBytes, Number(end))
+}
+
+function writeEnd(fd: number, end: number): void {
+  writeSync(fd, `${`berth-journal 1 end ${end}`.padEnd(headerBytes - 1)}\n`, 0)
+}
+
+export class Journal {
+  readonly #directory: string
+  readonly #path: string
+
+  constructor(directory: string) {
+    this.#directory = directory
+    this.#path = `${directory}/journal`
+  }
+
+  /** Returns when the lines of records are on disk. */
+  append(lines: string): void {
+    this.#write((fd) => {
+      if (readEnd(fd) > journalMaxBytes) this.#empty(fd)
+      this.#writeLines(fd, lines)
+      fdatasyncSync(fd)
+    })
+  }
+
+  /** Notes a release. Not synced: one that is forgotten is of an earlier boot when it is remembered. */
+  release(key: AttachmentKey, nowMs: number): void {
+    try {
+      const line = `${releasedPrefix}${new Date(nowMs).toISOString()} ${attachmentName(key)}\n`
+      // Only where there is room already: a full disk must not keep an address.
+      this.#write((fd) => {
+        if (readEnd(fd) + Buffer.byteLength(line) <= fstatSync(fd).size) this.#writeLines(fd, line)
+      })
+    } catch (error) {
+      // A release needs no room on the disk.
+      log('warn', `cannot note a release: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  /** The last record of every attachment that was not released, the latest first; and what was released and not claimed again. */
+  read(): { standing: AttachmentRecord[]; released: { name: string; atMs: number }[] } {
+    const latest = new Map<string, AttachmentRecord>()
+    const released = new Map<string, number>()
+    for (const line of this.#lines()) {
+      if (line.startsWith(releasedPrefix)) {
+        const [, time = '', ...name] = line.split(' ')
+        latest.delete(name.join(' '))
+        released.set(name.join(' '), Date.parse(time))
+      }
+      const record = line.startsWith('{') ? parseRecord(`${line}\n`) : undefined
+      if (record === undefined) continue
+      const name = attachmentName(recordKey(record))
+      // Deleted first: a map remembers when a key came in, not when it was changed.
+      latest.delete(name)
+      latest.set(name, record)
+      released.delete(name)
+    }
+    return {
+      standing: [...latest.values()].reverse(),
+      released: [...released].map(([name, atMs]) => ({ name, atMs })),
+    }
+  }
+
+  /** What was written up to its end; all of it when the end cannot be told. A line behind it was never answered for. */
+  #lines(): string[] {
+    const text = readIfExists(this.#path, readMaxBytes)
+    if (text === undefined) return []
+    const [, end] = header.exec(text) ?? []
+    const bytes = Buffer.from(text)
+    return bytes
+      .subarray(0, end === undefined ? bytes.length : Number(end))
+      .toString('utf8')
+      .split('\n')
+  }
+
+  /** Syncs all names: nothing is needed of the journal any more. */
+  startAnew(): void {
+    if (sizeOf(this.#path) > 0) this.#write((fd) => this.#empty(fd))
+  }
+
+  #empty(fd: number): void {
+    syncFilesystem(fd)
+    ftruncateSync(fd, 0)
+    writeEnd(fd, headerBytes)
+    fdatasyncSync(fd)
+  }
+
+  #writeLines(fd: number, lines: string): void {
+    const [end, { size }] = [readEnd(fd), fstatSync(fd)]
+    const bytes = Buffer.from(lines)
+    if (end + bytes.length > size) {
+      writeFully(fd, Buffer.alloc(bytes.length + stepBytes, '\n'), size)
+      fsyncSync(fd)
+      if (size === 0) syncDirectory(this.#directory)
+    }
+    writeFully(fd, bytes, end)
+    writeEnd(fd, end + bytes.length)
+  }
+
+  #write(work: (fd: number) => void): void {
+    const fd = openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
+    try {
+      work(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+}

@@ -1,0 +1,165 @@
+/** Giving files their names in the directory of leases, and taking them away again, in the order that a kill cannot spoil. */
+import type { Ip } from '../../shared/address.ts'
+import { CniError } from '../../shared/cni/errors.ts'
+import type { AttachmentKey } from '../../shared/cni/request.ts'
+import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName } from '../../shared/disk.ts'
+import { log } from '../../shared/log.ts'
+import { LeaseDirectory } from './directory.ts'
+import { attachmentName, keptNameOf, leaseNames, parseAddressName } from './names.ts'
+import { noteFreed } from './order.ts'
+import { type AttachmentRecord, describeKey, leaseIp, recordKey, sameKey } from './record.ts'
+
+export class LeaseFiles extends LeaseDirectory {
+  readonly #orders: string
+  readonly #aside: string
+  readonly #onReleased: (key: AttachmentKey, nowMs: number) => void
+
+  /** `orders` is told what becomes free; `aside` is where damaged files go; `onReleased` hears of what is not kept any more. */
+  constructor(path: string, orders: string, aside: string, onReleased: (key: AttachmentKey, nowMs: number) => void) {
+    super(path)
+    this.#onReleased = onReleased
+    this.#orders = orders
+    this.#aside = aside
+  }
+
+  /**
+   * Gives the file its record's names, or none of them when an address is somebody else's: that is returned. What was kept for
+   * the pod can be had back until forgetKept().
+   */
+  name(file: string, record: AttachmentRecord): Ip | undefined {
+    const key = recordKey(record)
+    const name = attachmentName(key)
+    // Over a network a link that was made may be answered as if it was there before.
+    if (!linkExclusive(this.at(file), this.at(name)) && this.inode(name) !== this.inode(file)) {
+      throw new CniError('ERR_CONFLICT', `Cannot record ${describeKey(key)}: it is recorded already`)
+    }
+    const lost = leaseNames(record).findIndex((one) => !this.#nameAddress(file, record, one))
+    const lease = record.leases[lost]
+    if (lease !== undefined) this.unname(file, record)
+    return lease && leaseIp(lease)
+  }
+
+  /**
+   * Takes back what the file has been named. Nobody was answered, so nothing was freed either: what was kept for the pod is
+   * kept again.
+   */
+  unname(file: string, record: AttachmentRecord): void {
+    const ino = this.inode(file)
+    const kept = keptNameOf(record)
+    const before = kept === undefined ? undefined : this.kept(kept)
+    const keptNames = before === undefined ? [] : leaseNames(before.record)
+    for (const name of [...leaseNames(record), attachmentName(recordKey(record))]) {
+      if (ino === undefined || this.inode(name) !== ino) continue
+      if (kept !== undefined && keptNames.includes(name)) replaceName(this.at(kept), this.at(name))
+      else removeName(this.at(name))
+    }
+  }
+
+  /** Removes a file under all of its names. */
+  removeAll(name: string): void {
+    for (const one of this.namesOfDamaged(name)) removeName(this.at(one))
+    removeName(this.at(name))
+  }
+
+  /** The names of addresses that the record's file should have and has not. */
+  missing(record: AttachmentRecord): string[] {
+    const ino = this.inode(attachmentName(recordKey(record)))
+    return leaseNames(record).filter((name) => this.inode(name) !== ino)
+  }
+
+  complete(record: AttachmentRecord): boolean {
+    const own = attachmentName(recordKey(record))
+    const whole = this.missing(record).every((name) => this.#nameAddress(own, record, name))
+    if (whole) this.forgetKept(record)
+    return whole
+  }
+
+  /** Keeps a released record for its pod; false when that is not what it says, or the disk has no room for another name. */
+  keep(record: AttachmentRecord, nowMs: number): boolean {
+    const kept = keptNameOf(record)
+    if (kept === undefined || record.leases.length === 0) return false
+    try {
+      // A take-over that a kill cut short: what is kept without its addresses would be no use to the pod.
+      if (this.has(kept)) this.complete(record)
+      this.dropKept(record, nowMs)
+      renameAt(this.at(attachmentName(recordKey(record))), this.at(kept), nowMs)
+      return true
+    } catch (error) {
+      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error
+      log('warn', `"${kept}" is not kept: ${error instanceof Error ? error.message : String(error)}`)
+      return false
+    }
+  }
+
+  /** Releases what is kept for the pod of this record. */
+  dropKept(record: AttachmentRecord, nowMs: number): void {
+    const name = keptNameOf(record)
+    if (name === undefined || !this.has(name)) return
+    const kept = this.kept(name)?.record
+    const key = recordKey(kept ?? record)
+    this.release(name, kept ?? 'damaged', key, nowMs)
+    // Claimed again by the same attachment it is recorded, whatever was before.
+    if (!this.has(attachmentName(key))) this.#onReleased(key, nowMs)
+  }
+
+  /** Whether this very record is kept, and can be read. */
+  isKept(record: AttachmentRecord): boolean {
+    const name = keptNameOf(record)
+    const kept = name === undefined ? undefined : this.kept(name)
+    return kept !== undefined && sameKey(recordKey(kept.record), recordKey(record))
+  }
+
+  /** Gives a kept record whose file was torn a whole one, under all of its names; false when it was not this one. */
+  mendKept(file: string, record: AttachmentRecord): boolean {
+    const name = keptNameOf(record)
+    if (name === undefined || this.read(name) !== 'damaged') return false
+    const ino = this.inode(name)
+    const names = leaseNames(record).filter((one) => this.inode(one) === ino)
+    if (names.length === 0) return false
+    for (const one of [...names, name]) replaceName(this.at(file), this.at(one))
+    return true
+  }
+
+  /** Takes the addresses from the file of this name, and then the name. Only names of the same file go: another's are not ours. */
+  release(name: string, record: AttachmentRecord | 'damaged', key: AttachmentKey, nowMs: number): void {
+    if (record === 'damaged') this.#setAside(name)
+    const ino = this.inode(name)
+    const names = record === 'damaged' ? this.namesOfDamaged(name) : leaseNames(record)
+    // The last first: of what an attachment freed, its next claim is given the last first.
+    const own = names.reverse().filter((one) => this.inode(one) === ino)
+    const freed = own.map(parseAddressName).filter((address) => address !== undefined)
+    if (freed.length > 0) noteFreed(this.#orders, freed, key, nowMs)
+    for (const one of [...own, name]) removeName(this.at(one))
+  }
+
+  /** Gives the file an address's name; one that is kept for the record's own pod is taken over at one instant. */
+  #nameAddress(file: string, record: AttachmentRecord, name: string): boolean {
+    const [path, own] = [this.at(name), this.at(file)]
+    if (linkExclusive(own, path)) return true
+    const holder = this.inode(name)
+    if (holder === this.inode(file)) return true
+    const kept = keptNameOf(record)
+    if (kept === undefined || holder === undefined || holder !== this.inode(kept)) return false
+    // What cannot be read is nobody's to take.
+    if (this.kept(kept) === undefined) return false
+    replaceName(own, path)
+    return true
+  }
+
+  /** The addresses kept for this record's pod are its own now, or were given up. */
+  forgetKept(record: AttachmentRecord): void {
+    const kept = keptNameOf(record)
+    if (kept !== undefined && this.has(kept)) this.dropKept(record, Date.now())
+  }
+
+  /** A damaged record's file stays where a person can look at it, if there is room: a release needs none. */
+  #setAside(name: string): void {
+    try {
+      makeDirectory(this.#aside)
+      removeName(`${this.#aside}/${name}`)
+      linkExclusive(this.at(name), `${this.#aside}/${name}`)
+    } catch (error) {
+      log('warn', `"${name}" is not set aside: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * The order in which free addresses of a span are given, in a small file (ipam/FORMAT.md).
+ *
+ * It only saves the search. What is held is told by the addresses' names alone: whoever takes an address from here asks
+ * there first. So the file is never synced, and a stale, damaged or missing one costs time and nothing else: entries of
+ * held addresses are passed over, and free ones that it does not know are found by a look at all names when it runs out.
+ */
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readdirSync, readSync, writeSync } from 'node:fs'
+import { formatIp, type Ip, parseIp, type Span, spanContains } from '../../shared/address.ts'
+import type { AttachmentKey } from '../../shared/cni/request.ts'
+import { isErrno, replaceUnsynced, sizeOf } from '../../shared/disk.ts'
+import { log } from '../../shared/log.ts'
+import { attachmentName, orderGives } from './names.ts'
+import type { Order, OrderWish } from './store.ts'
+
+/** `berth-order 1 next <address> head <byte>`, spaces, line feed. */
+const headerBytes = 128
+const header = /^berth-order 1 next (\S+) head ([0-9]{1,15}) *\n/
+/** What is read at a time; a busy node's file is smaller. */
+const chunkBytes = 65_536
+/** An entry's line is no longer: a time, an address, an attachment's name. */
+const lineMaxBytes = 320
+/** How far back an attachment's own addresses are looked for, and the times of those that were freed twice. */
+const tailBytes = 16_384
+/** An order that nobody takes from, and many give back to, starts anew: all it knows can be found again. */
+const orderMaxBytes = 8 * 1024 * 1024
+
+interface Entry {
+  readonly freedAtMs: number
+  readonly ip: Ip
+  readonly key: string
+  readonly bytes: number
+}
+
+/** The end of a file from the byte `at` on. */
+interface Tail {
+  readonly at: number
+  readonly text: Buffer
+}
+
+function parseEntry(line: Buffer): Entry | undefined {
+  const [time = '', address = '', key = ''] = line.toString('utf8').split(' ')
+  const ip = parseIp(address)
+  // A time that is none would never be over.
+  return ip === undefined || !/^[0-9]{1,15}$/.test(time)
+    ? undefined
+    : { freedAtMs: Number(time), ip, key, bytes: line.length + 1 }
+}
+
+const renderEntry = (freedAtMs: number, ip: Ip, key: string): string => `${freedAtMs} ${formatIp(ip)} ${key}\n`
+
+/** Some bytes of a file; none when it is not there. */
+function readAt(path: string, position: number, length: number): Buffer {
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ELOOP', 'ENXIO')) return Buffer.alloc(0)
+    throw error
+  }
+  try {
+    // A pipe would keep everybody waiting, and a directory is no order either.
+    if (!fstatSync(fd).isFile()) return Buffer.alloc(0)
+    const bytes = Buffer.allocUnsafe(length)
+    return bytes.subarray(0, readSync(fd, bytes, 0, length, position))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function appendTo(path: string, text: string): void {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    if (fstatSync(fd).size > orderMaxBytes) ftruncateSync(fd, 0)
+    writeSync(fd, text)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** What fails here costs a search later: it must not fail a claim that is written, or a release on a full disk. */
+function orWarn(what: string, work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT'))
+      log('warn', `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+export interface Freed {
+  readonly space: string
+  readonly ip: Ip
+}
+
+/**
+ * Notes in every order that gives the addresses that they are free from now on. Before their names go: a kill between the two must
+ * not lose them.
+ */
+export function noteFreed(directory: string, freed: readonly Freed[], key: AttachmentKey, nowMs: number): void {
+  orWarn(`note in "${directory}" what is free`, () => {
+    for (const name of readdirSync(directory)) {
+      const lines = freed
+        .filter(({ space, ip }) => orderGives(name, space, ip))
+        .map(({ ip }) => renderEntry(nowMs, ip, attachmentName(key)))
+      if (lines.length > 0)
+        orWarn(`note in "${name}" what is free`, () => appendTo(`${directory}/${name}`, lines.join('')))
+    }
+  })
+}
+
+/** Looks for free addresses of the span that the file does not know, outside `blocked`. */
+type Refill = (nowMs: number, blocked: readonly Span[]) => readonly Ip[]
+
+export class FileOrder implements Order {
+  readonly #path: string
+  readonly #span: Span
+  readonly #refill: Refill
+  /** The lowest address that was never given; beyond the span when there is none. */
+  #next: bigint
+  /** Where the longest-freed entry starts; everything before it is used up. */
+  #head = headerBytes
+  /** Bytes of the file when it was opened; what is freed after that is for the next one who opens it. */
+  #size: number
+  #chunk: Buffer
+  #chunkAt = 0
+
+  constructor(path: string, span: Span, refill: Refill) {
+    this.#path = path
+    this.#span = span
+    this.#refill = refill
+    this.#next = span.first
+    this.#chunk = readAt(path, 0, chunkBytes)
+    const [, next = '', head = ''] = header.exec(this.#chunk.subarray(0, headerBytes).toString('latin1')) ?? []
+    const ip = parseIp(next)
+    if (next === 'none') this.#next = span.last + 1n
+    else if (ip !== undefined && spanContains(span, ip)) this.#next = ip.value
+    this.#size = this.#chunk.length < chunkBytes ? this.#chunk.length : sizeOf(path)
+    if (head !== '') this.#head = Math.max(headerBytes, Math.min(Number(head), this.#size))
+  }
+
+  *candidates(wish: OrderWish): Generator<Ip> {
+    // Freed addresses may be blocked: who asked for a reserved one frees it too, and a damaged file says anything.
+    const mayGive = (ip: Ip): boolean =>
+      spanContains(this.#span, ip) && !wish.blocked.some((span) => spanContains(span, ip))
+    for (const ip of this.#known(wish)) if (mayGive(ip)) yield ip
+    const found = this.#refill(wish.nowMs, wish.blocked)
+    if (found.length === 0) return
+    const entries = found.map((ip) => renderEntry(0, ip, '-'))
+    this.#head = headerBytes
+    orWarn(`save "${this.#path}"`, () => replaceUnsynced(this.#path, this.#header(headerBytes) + entries.join('')))
+    this.#size = sizeOf(this.#path)
+    this.#chunk = Buffer.alloc(0)
+    for (const [index, ip] of found.entries()) {
+      this.#head += entries[index]?.length ?? 0
+      yield ip
+    }
+  }
+
+  /** Those that the file knows, and those never given; which of them may not be given is not looked at. */
+  *#known({ key, blocked, coolDownMs, nowMs }: OrderWish): Generator<Ip> {
+    const tail = this.#tail()
+    yield* freedBy(attachmentName(key), tail)
+    // Given out of turn, to who asked for it say, and freed again: the later entry says when.
+    const isFreedLater = (ip: Ip): boolean => {
+      const index = tail.text.lastIndexOf(` ${formatIp(ip)} `)
+      return index >= 0 && tail.at + index >= this.#head
+    }
+    // A time to come is a clock set back since: nobody knows how long it rested.
+    const rested = ({ freedAtMs }: Entry): boolean => freedAtMs > nowMs || freedAtMs + coolDownMs <= nowMs
+    for (let entry = this.#front(); entry !== undefined && rested(entry); entry = this.#front()) {
+      const ip = this.#take(entry)
+      if (!isFreedLater(ip)) yield ip
+    }
+    for (const ip of this.#neverGiven(blocked)) if (!this.#rests(ip)) yield ip
+    for (let entry = this.#front(); entry !== undefined; entry = this.#front()) yield this.#take(entry)
+  }
+
+  save(): void {
+    orWarn(`save "${this.#path}"`, () => this.#save())
+  }
+
+  #save(): void {
+    const size = sizeOf(this.#path)
+    const rest = Math.max(0, size - this.#head)
+    // Rewritten when more is used up than left: the file stays small, and a claim pays for one entry of it on average.
+    if (size < headerBytes || (this.#head - headerBytes > chunkBytes && this.#head - headerBytes > rest)) {
+      replaceUnsynced(this.#path, this.#header(headerBytes) + readAt(this.#path, this.#head, rest).toString('utf8'))
+      return
+    }
+    const fd = openSync(this.#path, constants.O_WRONLY | constants.O_NOFOLLOW)
+    try {
+      writeSync(fd, this.#header(this.#head), 0, 'latin1')
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #header(head: number): string {
+    const next = this.#next > this.#span.last ? 'none' : formatIp({ family: this.#span.family, value: this.#next })
+    return `${`berth-order 1 next ${next} head ${head}`.padEnd(headerBytes - 1)}\n`
+  }
+
+  /** Makes the chunk hold `length` bytes from `at` on, as far as there are any. */
+  #load(at: number, length: number): void {
+    const end = Math.min(at + length, this.#size)
+    if (this.#chunkAt <= at && end <= this.#chunkAt + this.#chunk.length) return
+    this.#chunk = readAt(this.#path, at, Math.max(length, chunkBytes))
+    this.#chunkAt = at
+  }
+
+  /** The longest-freed entry; what is no entry is passed over. */
+  #front(): Entry | undefined {
+    for (;;) {
+      this.#load(this.#head, lineMaxBytes)
+      const from = this.#head - this.#chunkAt
+      const end = this.#chunk.indexOf(10, from)
+      if (end < 0) {
+        // A part of a line, or, where there is too much of it, zeros that a power cut left.
+        if (this.#chunk.length - from <= lineMaxBytes) return undefined
+        this.#head += this.#chunk.length - from
+        continue
+      }
+      const line = this.#chunk.subarray(from, end)
+      const entry = parseEntry(line)
+      if (entry !== undefined) return entry
+      this.#head += line.length + 1
+    }
+  }
+
+  #take({ ip, bytes }: Entry): Ip {
+    this.#head += bytes
+    return ip
+  }
+
+  /** Addresses never given, from the lowest; whole blocked spans are jumped over, never walked. */
+  *#neverGiven(blocked: readonly Span[]): Generator<Ip> {
+    const { family, last } = this.#span
+    while (this.#next <= last) {
+      const ip: Ip = { family, value: this.#next }
+      const jump = blocked.find((span) => spanContains(span, ip))
+      this.#next = jump === undefined ? this.#next + 1n : jump.last + 1n
+      if (jump === undefined) yield ip
+    }
+  }
+
+  /** Whether an address is among the freed ones that still rest; only those are left when this is asked. */
+  #rests(ip: Ip): boolean {
+    if (this.#size <= this.#head) return false
+    this.#load(this.#head, this.#size - this.#head)
+    return this.#chunk.indexOf(` ${formatIp(ip)} `, this.#head - this.#chunkAt) >= 0
+  }
+
+  /** What was freed last. */
+  #tail(): Tail {
+    const at = Math.max(this.#head, this.#size - tailBytes)
+    const whole = this.#chunkAt <= at && this.#size <= this.#chunkAt + this.#chunk.length
+    return { at, text: whole ? this.#chunk.subarray(at - this.#chunkAt) : readAt(this.#path, at, tailBytes) }
+  }
+}
+
+/** What an attachment freed itself, the last first. */
+function freedBy(key: string, { text }: Tail): Ip[] {
+  const entries: Ip[] = []
+  const pattern = ` ${key}\n`
+  for (let at = text.indexOf(pattern); at >= 0; at = text.indexOf(pattern, at + 1)) {
+    const line = text.subarray(text.lastIndexOf(10, at) + 1, text.indexOf(10, at + 1))
+    const entry = parseEntry(line)
+    if (entry !== undefined) entries.unshift(entry.ip)
+  }
+  return entries
+}

@@ -1,0 +1,187 @@
+/**
+ * Whether anybody still uses a network namespace that a record names by device and inode, and nothing else is known of.
+ *
+ * A namespace lives through a process in it or a bind mount of it, and both are looked for. The other ways (an open
+ * descriptor, a thread that went elsewhere than its process) are not those by which a runtime keeps a pod. Whoever asks
+ * wants to free something: in doubt a namespace is in use.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { type Ip, sameIp } from '../address.ts'
+import { isErrno } from '../disk.ts'
+import { listAddresses } from './addresses.ts'
+import { findLink } from './links.ts'
+import { NetlinkSocket } from './netlink.ts'
+import { insideNetns, type NetnsIdentity, openNetnsIfAny, sameNetns } from './netns.ts'
+
+/** PROC_PID_INIT_INO of linux/proc_ns.h: the inode of the first PID namespace, the machine's own, since Linux 3.8. */
+const machinePidNamespace = 0xeffffffc
+
+/** The namespaces that were in use at one moment: make it after reading the records that it shall judge. */
+export interface Living {
+  /** A path at which the namespace can be opened now; undefined when nobody was seen to use it, or nobody does any more. */
+  find(identity: NetnsIdentity): string | undefined
+  /**
+   * Whether all processes and mounts of the node were seen. If not, a namespace that is not found may be alive all the
+   * same: in a container without the node's PID namespace, say, or where some processes must not be looked at.
+   */
+  readonly complete: boolean
+}
+
+/** Looks at every process and mount once: some microseconds each. */
+export function livingNamespaces(): Living {
+  const mounts = readMounts()
+  const processes = readProcesses()
+  const paths = Map.groupBy([...mounts.found, ...processes.found], ({ ino }) => ino)
+  return {
+    complete: mounts.complete && processes.complete && seesNode(processes.pids),
+    find(identity) {
+      const candidates = paths.get(identity.ino) ?? []
+      const path = candidates.find(({ path }) => leadsTo(path, identity))?.path
+      if (path !== undefined || !candidates.some(({ mounted }) => mounted)) return path
+      // A mount that is still listed but hidden under another one keeps its namespace alive, though it cannot be opened.
+      return readMounts().found.find(({ ino }) => ino === identity.ino)?.path
+    },
+  }
+}
+
+/** A namespace by its inode; there is one nsfs only, so the device says nothing until the path is looked at. */
+interface Sighting {
+  readonly ino: number
+  readonly path: string
+  readonly mounted: boolean
+}
+
+interface Sightings {
+  readonly found: readonly Sighting[]
+  readonly complete: boolean
+}
+
+function leadsTo(path: string, identity: NetnsIdentity): boolean {
+  try {
+    return sameNetns(statSync(path), identity)
+  } catch {
+    return false
+  }
+}
+
+/** What can be mounted where this program is, and where process 1 is: a runtime mounts namespaces for the whole node. */
+function readMounts(): Sightings {
+  const found: Sighting[] = []
+  let complete = true
+  for (const [process, root] of [
+    ['self', ''],
+    ['1', '/proc/1/root'],
+  ] as const) {
+    try {
+      found.push(...parseMounts(readFileSync(`/proc/${process}/mountinfo`, 'utf8'), root))
+    } catch {
+      complete = false
+    }
+  }
+  return { found, complete }
+}
+
+/** The namespaces in a mountinfo of proc_pid_mountinfo(5); `root` leads from our root directory to that of its process. */
+function parseMounts(mountinfo: string, root: string): Sighting[] {
+  return mountinfo.split('\n').flatMap((line) => {
+    const [, , , what = '', mountPoint = ''] = line.split(' ')
+    const ino = /^net:\[(\d+)\]$/.exec(what)?.[1]
+    if (ino === undefined) return []
+    const path = mountPoint.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)))
+    return [{ ino: Number(ino), path: root + path, mounted: true }]
+  })
+}
+
+function readProcesses(): Sightings & { readonly pids: readonly string[] } {
+  const pids = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))
+  const looks = pids.map(lookAtProcess)
+  const found = looks.filter((look) => typeof look === 'object')
+  // The first process is the node's own, and in no pod: some machines let nobody look at it.
+  return { found, complete: looks.every((look, index) => look !== 'refused' || pids[index] === '1'), pids }
+}
+
+type Look = Sighting | 'ended' | 'refused'
+
+function lookAtProcess(pid: string): Look {
+  const first = lookAt(`/proc/${pid}`)
+  if (first !== 'ended') return first
+  // A process whose first thread has ended goes on with its others, and shows their namespace nowhere else.
+  const others = threadsOf(pid).map((tid) => lookAt(`/proc/${pid}/task/${tid}`))
+  return others.find((look) => typeof look === 'object') ?? others.find((look) => look === 'refused') ?? 'ended'
+}
+
+function threadsOf(pid: string): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    // Gone: root may read this directory of every process that there is.
+    return []
+  }
+}
+
+function lookAt(directory: string): Look {
+  const path = `${directory}/ns/net`
+  try {
+    return { ino: statSync(path).ino, path, mounted: false }
+  } catch (error) {
+    // One that has ended has no namespace; one that ends at this moment is refused, and then has gone.
+    return isErrno(error, 'ENOENT', 'ESRCH') || !existsSync(directory) ? 'ended' : 'refused'
+  }
+}
+
+/**
+ * Whether /proc shows the processes of a whole node. A /proc with us in it is that of our PID namespace or of one above: we
+ * are in the machine's own, or there are others beside ours, as there are on a node that is itself a container and makes
+ * more. In a pod without the node's PID namespace there is none but its own.
+ */
+function seesNode(pids: readonly string[]): boolean {
+  const own = pidNamespaceOf('self')
+  if (own === undefined || own === machinePidNamespace) return own !== undefined
+  return pids.some((pid) => (pidNamespaceOf(pid) ?? own) !== own)
+}
+
+function pidNamespaceOf(pid: string): number | undefined {
+  try {
+    return statSync(`/proc/${pid}/ns/pid`).ino
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Whether the namespace at `path` has the link of that index, or one of the addresses on any link. An index that we chose
+ * among millions is proof alone: a virtual machine's launcher gives the link another name, and another MAC. The kernel gives the inode of a dead
+ * namespace to a new one, so what was found may be another pod's. False when there is no namespace at the path any more, which
+ * says nothing of the other paths that may lead to it (`stillUsed`); any other trouble is true.
+ */
+export function holdsAddress(path: string, linkIndex: number | undefined, ips: readonly Ip[]): boolean {
+  try {
+    using netns = openNetnsIfAny(path, true)
+    if (netns === undefined) return false
+    using socket = insideNetns(netns, () => new NetlinkSocket())
+    if (linkIndex !== undefined && findLink(socket, { index: linkIndex }) !== undefined) return true
+    return listAddresses(socket).some(({ ip }) => ips.some((wanted) => sameIp(ip, wanted)))
+  } catch {
+    return true
+  }
+}
+
+/**
+ * The whole judgement: somebody uses the namespace and it still holds the link or an address, or it cannot be known. A
+ * path that is given up between the search and the look is followed by the next one.
+ */
+export function stillUsed(
+  living: Living,
+  identity: NetnsIdentity,
+  linkIndex: number | undefined,
+  ips: readonly Ip[],
+): boolean {
+  for (let last: string | undefined; ; ) {
+    const path = living.find(identity)
+    if (path === undefined) return !living.complete
+    // Found again and yet not to be opened: a hidden mount.
+    if (path === last || holdsAddress(path, linkIndex, ips)) return true
+    if (leadsTo(path, identity)) return false
+    last = path
+  }
+}

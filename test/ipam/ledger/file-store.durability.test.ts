@@ -1,0 +1,209 @@
+/**
+ * What must be on disk before what: a kill -9 cannot tell, because the kernel keeps what was written; a power cut can. So
+ * the order of the system calls themselves is held against ipam/FORMAT.md.
+ */
+import fs, { mkdtempSync, rmSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { FileStore } from '../../../ipam/ledger/file-store.ts'
+import { keyOf, recordOf } from '../../contract/records.ts'
+import { ip } from '../../shared/addresses.ts'
+
+const watched = [
+  'openSync',
+  'writeSync',
+  'writeFileSync',
+  'fdatasyncSync',
+  'fsyncSync',
+  'linkSync',
+  'renameSync',
+  'unlinkSync',
+] as const
+const originals = new Map<string, (...args: never[]) => unknown>(watched.map((name) => [name, fs[name]]))
+const paths = new Map<unknown, string>()
+let calls: string[] = []
+let dataDir = ''
+
+/** Notes the calls by the names of the files they are about, and makes them. */
+function watch(): void {
+  for (const [name, original] of originals) {
+    const watching = (...args: never[]): unknown => {
+      const result = original(...args)
+      const file = basename(paths.get(args[0]) ?? String(args[0]))
+      if (name === 'openSync') paths.set(result, String(args[0]))
+      else
+        calls.push(
+          [
+            name.replace('Sync', ''),
+            file,
+            ...(name === 'linkSync' || name === 'renameSync' ? [basename(String(args[1]))] : []),
+          ].join(' '),
+        )
+      return result
+    }
+    Object.assign(fs, { [name]: watching })
+  }
+  syncBuiltinESMExports()
+}
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'berth-durability-'))
+})
+
+afterEach(() => {
+  Object.assign(fs, Object.fromEntries(originals))
+  syncBuiltinESMExports()
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+it('put() has its records in the synced journal before their first names, and syncs nothing else', () => {
+  const store = new FileStore(dataDir)
+  store.locked(() => undefined)
+  watch()
+  calls = []
+  store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])])
+  const own = 'storage,a,net1'
+  const name = (key: string, address: string): string[] => [
+    `writeFile .new,${key}`,
+    `link .new,${key} ${key}`,
+    `link .new,${key} ${address}`,
+  ]
+  // The first one makes the journal: its size and its name are synced before it is written to.
+  const made = ['write journal', 'fsync journal', `fsync ${basename(dataDir)}`]
+  const written = ['write journal', 'write journal', 'fdatasync journal']
+  expect(calls).toEqual([...made, ...written, ...name(own, '10.0.0.1'), `unlink .new,${own}`])
+  calls = []
+  store.put([recordOf(keyOf('b'), ['10.0.0.2/24']), recordOf(keyOf('c'), ['10.0.0.3/24'])])
+  expect(calls.slice(0, 3)).toEqual(written)
+  expect(calls.filter((call) => call.includes('sync'))).toEqual(['fdatasync journal'])
+  calls = []
+  store.remove(keyOf('a'), 0)
+  expect(calls.filter((call) => !call.includes('.new') && !call.startsWith('write'))).toEqual([
+    'unlink 10.0.0.1',
+    `unlink ${own}`,
+  ])
+})
+
+it('what is kept never has its address free: the name is replaced at one instant, and the old record removed after it', () => {
+  const wish = { keepMs: 1000, pod: { namespace: 'ns', name: 'pod' } }
+  const store = new FileStore(dataDir)
+  store.locked(() => undefined)
+  store.put([recordOf(keyOf('a'), ['10.0.0.1/24'], wish)])
+  watch()
+  calls = []
+  store.remove(keyOf('a'), 0)
+  expect(calls.filter((call) => !call.includes('.new') && !call.startsWith('write'))).toEqual([
+    'rename storage,a,net1 ~storage,ns,pod,net1',
+  ])
+  calls = []
+  store.put([recordOf(keyOf('b'), ['10.0.0.1/24'], wish)])
+  const named = calls.slice(calls.indexOf('link .new,storage,b,net1 storage,b,net1') + 1)
+  expect(named.filter((call) => call !== 'unlink .passing' && !call.includes('journal'))).toEqual([
+    // The exclusive link finds the name taken.
+    'link .new,storage,b,net1 .passing',
+    'rename .passing 10.0.0.1',
+    'unlink ~storage,ns,pod,net1',
+    'unlink .new,storage,b,net1',
+  ])
+})
+
+it.each<['linkSync' | 'fsyncSync' | 'fdatasyncSync', number]>([
+  ...[0, 1, 2, 3, 4, 5].map((index): ['linkSync', number] => ['linkSync', index]),
+  ['fdatasyncSync', 0],
+])('a put of three leaves none of its names, and all others, when %s %i of it fails', (name, failing) => {
+  const store = new FileStore(dataDir)
+  const before = recordOf(keyOf('before'), ['10.0.0.9/24'])
+  store.locked(() => store.put([before]))
+  let index = 0
+  const original = originals.get(name)
+  Object.assign(fs, {
+    [name]: (...args: never[]): unknown => {
+      if (index++ === failing) throw Object.assign(new Error('the disk is broken'), { code: 'EIO' })
+      return original?.(...args)
+    },
+  })
+  syncBuiltinESMExports()
+  const records = [1, 2, 3].map((host) => recordOf(keyOf(`c${host}`), [`10.0.0.${host}/24`]))
+  expect(() => store.put(records)).toThrow('the disk is broken')
+  expect(fs.readdirSync(join(dataDir, 'leases')).sort()).toEqual(['10.0.0.9', 'storage,before,net1'])
+  expect(store.put(records)).toEqual([undefined, undefined, undefined])
+})
+
+describe('FileStore.recover() after a power cut', () => {
+  const leases = (): string => join(dataDir, 'leases')
+  /** The store as a process of the next boot finds it. */
+  const afterBoot = (): FileStore => {
+    const store = new FileStore(dataDir)
+    store.locked(() => store.recover())
+    return store
+  }
+  const kept = { keepMs: 60_000, pod: { namespace: 'ns', name: 'web-0' } }
+  const [a, b, c, d] = [
+    recordOf(keyOf('a'), ['10.0.0.1/24', 'fd00::1/64']),
+    recordOf(keyOf('b'), ['10.0.0.2/24']),
+    recordOf(keyOf('c'), ['10.0.0.3/24'], kept),
+    recordOf(keyOf('d'), []),
+  ] as const
+
+  it.each<[string, () => void]>([
+    ['no name', () => rmSync(leases(), { recursive: true })],
+    ['empty files only', () => fs.readdirSync(leases()).forEach((name) => void fs.truncateSync(join(leases(), name)))],
+    [
+      "some of an attachment's names",
+      () => ['fd00::1', '10.0.0.2'].forEach((name) => void fs.unlinkSync(join(leases(), name))),
+    ],
+    ['everything', () => undefined],
+  ])('has every record that was put and not released when the disk kept %s', (_, cut) => {
+    const before = new FileStore(dataDir)
+    before.locked(() => {
+      before.put([a, b])
+      before.put([c, d])
+      before.put([recordOf(keyOf('gone'), ['10.0.0.9/24'])])
+      before.remove(keyOf('gone'), 0)
+    })
+    cut()
+    fs.mkdirSync(leases(), { recursive: true })
+    const store = afterBoot()
+    const records = store.list().records.map(({ containerId }) => containerId)
+    expect(records.sort()).toEqual(['a', 'b', 'c', 'd'])
+    expect(store.inspect()).toEqual([])
+    expect(store.isHeld('default', ip('10.0.0.9'))).toBe(false)
+  })
+
+  it('leaves an address with who claimed it last when it was given twice one after the other', () => {
+    const before = new FileStore(dataDir)
+    before.locked(() => {
+      before.put([b])
+      before.remove(keyOf('b'), 0)
+      before.put([recordOf(keyOf('later'), ['10.0.0.2/24'])])
+    })
+    rmSync(leases(), { recursive: true })
+    fs.mkdirSync(leases())
+    const store = afterBoot()
+    expect(store.list().records.map(({ containerId }) => containerId)).toEqual(['later'])
+    expect(store.inspect()).toEqual([])
+  })
+
+  it('passes over what is torn, and starts the journal anew', () => {
+    const before = new FileStore(dataDir)
+    before.locked(() => before.put([a, b]))
+    const path = join(dataDir, 'journal')
+    fs.writeFileSync(path, fs.readFileSync(path, 'utf8').replace('"containerId":"a"', '"containerId":"x"'))
+    rmSync(leases(), { recursive: true })
+    fs.mkdirSync(leases())
+    expect(afterBoot().list().records).toEqual([b])
+    expect(fs.readFileSync(path, 'utf8').trim()).toBe('berth-journal 1 end 64')
+    rmSync(leases(), { recursive: true })
+    fs.mkdirSync(leases())
+    expect(afterBoot().list().records).toEqual([])
+  })
+})
+
+it('a directory is made durable in its parent', () => {
+  watch()
+  calls = []
+  new FileStore(join(dataDir, 'deep')).locked(() => undefined)
+  expect(calls).toEqual([`fsync ${basename(dataDir)}`, 'fsync deep'])
+})
