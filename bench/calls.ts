@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Samples } from './measure.ts'
 
-const ours = join(import.meta.dirname, '..', 'dist', 'cni')
 const peers = '/usr/lib/cni'
 export const nic = 'nic0'
 
@@ -24,8 +23,8 @@ export interface Setup {
   readonly dataDir: string
   /** The pod's namespace, by its name. */
   readonly pod: string
-  /** The program that does nothing. */
-  readonly nothing: string
+  /** The folder of the compared programs of ours: `berth-macvlan`, and `nothing`, which does nothing. */
+  readonly programs: string
 }
 
 /** Runs one call and returns its standard error; a call that fails ends the run. */
@@ -38,7 +37,7 @@ function call(setup: Setup, plugin: string, verb: string, input: string, logLeve
     CNI_CONTAINERID: 'bench',
     CNI_NETNS: `/run/netns/${setup.pod}`,
     CNI_IFNAME: 'net1',
-    CNI_PATH: `${ours}:${peers}`,
+    CNI_PATH: `${setup.programs}:${peers}`,
   }
   const done = spawnSync(plugin, { input, env, encoding: 'utf8' })
   if (done.status !== 0) throw new Error(`${plugin} ${verb} failed: ${done.stdout}${done.stderr}`)
@@ -53,7 +52,7 @@ function pair(
   ipam: object,
   [add, del]: readonly [string, string],
 ): void {
-  const program = plugin === 'macvlan' ? join(peers, plugin) : join(ours, plugin)
+  const program = plugin === 'macvlan' ? join(peers, plugin) : join(setup.programs, plugin)
   const config = JSON.stringify({ cniVersion: '1.0.0', name: `bench-${plugin}`, type: plugin, master: nic, ipam })
   samples.time(add, () => call(setup, program, 'ADD', config))
   samples.time(del, () => call(setup, program, 'DEL', config))
@@ -77,7 +76,7 @@ export function oneRound(setup: Setup, samples: Samples, withSlowPeer: boolean):
   const peer4 = { ...hostLocal, subnet: '10.13.0.0/24' }
   const peerDual = { ...hostLocal, ranges: dual.map((subnet) => [{ subnet }]) }
   const compared = [
-    () => samples.time(names.nothing, () => call(setup, setup.nothing, 'ADD', '')),
+    () => samples.time(names.nothing, () => call(setup, join(setup.programs, 'nothing'), 'ADD', '')),
     () => pair(setup, samples, 'berth-macvlan', berth4, [names.berth4, names.berth4Del]),
     () => pair(setup, samples, 'berth-macvlan', berthDual, [names.berthDual, names.berthDualDel]),
     () => pair(setup, samples, 'macvlan', peer4, [names.peer4, names.peer4Del]),

@@ -10,6 +10,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Script } from 'node:vm'
+import { callNumbers } from '../shared/host/libc.ts'
 
 const [programPath = '', cachePath = '', netns = ''] = process.argv.slice(2)
 const dataDir = mkdtempSync(join(tmpdir(), 'berth-warm-'))
@@ -61,7 +62,10 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
       ...ffi,
       dlopen(...args: Parameters<typeof ffi.dlopen>) {
         const library = ffi.dlopen(...args)
-        return { ...library, functions: { ...library.functions, _exit: exit } }
+        const { syscall } = library.functions
+        const unlessExit = (number: bigint, ...words: bigint[]): unknown =>
+          number === BigInt(callNumbers.exit_group) ? exit(Number(words[0])) : syscall?.(number, ...words)
+        return { ...library, functions: { ...library.functions, syscall: unlessExit } }
       },
     }
     const replaced: Record<string, unknown> = { 'node:fs': filesystem, fs: filesystem, 'node:ffi': foreign }

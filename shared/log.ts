@@ -2,7 +2,9 @@
  * Log lines on standard error, never on standard output: that carries the one JSON of the CNI protocol.
  * The door sets the level once; everybody else only writes.
  */
+
 import { writeSync } from 'node:fs'
+import { monotonicMs } from './clock.ts'
 
 const levels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof levels)[number]
@@ -33,10 +35,10 @@ export function log(level: LogLevel, message: string): void {
 
 /** Runs one step of a call; at level debug a line says how long it took, in milliseconds. */
 export async function timed<T>(step: string, work: () => T | Promise<T>): Promise<T> {
-  const start = performance.now()
+  const start = monotonicMs()
   try {
     return await work()
   } finally {
-    log('debug', `step ${step}: ${(performance.now() - start).toFixed(3)} ms`)
+    log('debug', `step ${step}: ${(monotonicMs() - start).toFixed(3)} ms`)
   }
 }

@@ -6,7 +6,9 @@
  * itself (kernel.ts), a file with a nonce where several share it (shared.ts; docs/decisions/002-store.md). All who use a
  * lock must use it in the same kind.
  */
+
 import lockfile from 'proper-lockfile'
+import { monotonicMs } from '../../shared/clock.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
@@ -76,14 +78,14 @@ function heldBy({ holder }: SharedLock): string {
 /** Waits for a shared lock. Throws ERR_TRY_AGAIN, with `why` and the holder, when others have it longer than `waitMs`. */
 function takeShared(path: string, why: string, options: LockOptions, waitMs: number): Hold {
   const lock = new SharedLock(path, options)
-  const deadline = performance.now() + waitMs
+  const deadline = monotonicMs() + waitMs
   for (let pauseMs = pollMs; ; pauseMs = Math.min(pauseMs * sharedPollGrowth, sharedPollMaxMs)) {
     try {
       const release = takeOnce(path, lock)
       return { refresh: () => lock.refresh(), [Symbol.dispose]: () => releaseShared(release, lock) }
     } catch (error) {
       if (!isErrno(error, 'ELOCKED')) throw error
-      if (performance.now() >= deadline) throw tryAgain(path, `${why}${heldBy(lock)}`, error)
+      if (monotonicMs() >= deadline) throw tryAgain(path, `${why}${heldBy(lock)}`, error)
     }
     sleep(pauseMs)
   }

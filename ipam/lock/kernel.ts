@@ -2,7 +2,9 @@
  * The lock of a directory that one host has for itself: a flock(2), which the kernel frees the instant its holder dies, so
  * there is no stale lock to guess about.
  */
+
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
+import { monotonicMs } from '../../shared/clock.ts'
 import { discardName, isErrno } from '../../shared/disk.ts'
 import { tryFlock } from '../../shared/host/libc.ts'
 import { pollMs, sleep } from './wait.ts'
@@ -24,10 +26,10 @@ function tryLock(path: string): number | undefined {
 
 /** Waits for the flock of `path`; undefined when others hold it for longer than `waitMs`. */
 function waitForLock(path: string, waitMs: number): number | undefined {
-  const deadline = performance.now() + waitMs
+  const deadline = monotonicMs() + waitMs
   for (;;) {
     const fd = tryLock(path)
-    if (fd !== undefined || performance.now() >= deadline) return fd
+    if (fd !== undefined || monotonicMs() >= deadline) return fd
     sleep(pollMs)
   }
 }

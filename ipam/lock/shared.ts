@@ -13,8 +13,10 @@
  * A host that sleeps for longer than that and wakes up in the middle of its work has lost the lock and cannot know it. What
  * it does then is the reason why the store does not trust the lock (ipam/store.ts).
  */
+
 import { lstatSync, readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { monotonicMs } from '../../shared/clock.ts'
 import { createExclusive, discardName, removeName } from '../../shared/disk.ts'
 import { ownIdentity, type ProcessIdentity } from '../../shared/host/process.ts'
 import { randomNonce } from '../../shared/host/random.ts'
@@ -130,7 +132,7 @@ export class SharedLock {
     if (state !== 'unknown') return state === 'dead'
     // The times of two machines are never compared, only whether this one changes.
     const sign = `${seen.nonce} ${seen.mtimeMs}`
-    const now = performance.now()
+    const now = monotonicMs()
     const silent = this.#silent.get(path)
     if (silent?.sign === sign) return now - silent.since >= this.#silentMaxMs
     this.#silent.set(path, { sign, since: now })

@@ -8,7 +8,8 @@ import { closeSync, readSync, writeSync } from 'node:fs'
 import type { Family } from '../address.ts'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
-import { openNetlink, SystemError } from './libc.ts'
+import { SystemError } from './libc.ts'
+import { openNetlink } from './sockets.ts'
 
 const NLM_F_REQUEST = 1
 const NLM_F_ACK = 4

@@ -4,13 +4,16 @@
  * The link is up and has no address yet. Nobody on it is obliged to answer, and everybody may lie: silence is not proof
  * and an answer is only somebody's word. The call blocks its thread for up to `waitMaxMs`.
  */
+
 import { closeSync, readSync, writeSync } from 'node:fs'
 import { type Ip, sameIp } from '../address.ts'
+import { monotonicMs } from '../clock.ts'
 import { answerGroups, type Conflict, etherType, probeFrame, readConflict } from './frames.ts'
-import { openPacket, SystemError, setPatience } from './libc.ts'
+import { SystemError } from './libc.ts'
 import { findLink, formatMac, macBytes } from './links.ts'
 import { NetlinkSocket } from './netlink.ts'
 import { insideNetns, type Netns } from './netns.ts'
+import { openPacket, setPatience } from './sockets.ts'
 
 export type { Conflict } from './frames.ts'
 
@@ -43,7 +46,7 @@ interface ProbedLink {
  */
 export function probe(netns: Netns, link: ProbedLink, ips: readonly Ip[], waitMaxMs = 200): Conflict[] {
   if (ips.length === 0) return []
-  const start = performance.now()
+  const start = monotonicMs()
   const listenMs = Math.max(waitMaxMs - overrunMs, waitMaxMs / 2)
   using kernel = insideNetns(netns, () => new NetlinkSocket())
   requireCarrier(kernel, link.index)
@@ -111,9 +114,9 @@ class Wire implements Disposable {
     }
   }
 
-  /** Takes one frame; undefined when it is none of a stranger's that says it has an address. `until` as performance.now(). */
+  /** Takes one frame; undefined when it is none of a stranger's that says it has an address. `until` as monotonicMs(). */
   listen(until: number): Conflict | 'timeout' | undefined {
-    const leftMs = until - performance.now()
+    const leftMs = until - monotonicMs()
     if (leftMs <= 0) return 'timeout'
     setPatience(this.#fd, 'receive', leftMs)
     let length: number

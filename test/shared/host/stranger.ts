@@ -2,7 +2,7 @@
 import { readSync, writeSync } from 'node:fs'
 import { isErrno } from '../../../shared/disk.ts'
 import { etherType } from '../../../shared/host/frames.ts'
-import { openPacket, setPatience } from '../../../shared/host/libc.ts'
+import { openPacket, setPatience } from '../../../shared/host/sockets.ts'
 import type { Heard, Part } from './namespaces.ts'
 
 const [index = '', text = '{}'] = process.argv.slice(2)
