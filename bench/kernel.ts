@@ -8,6 +8,8 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { work } from '../packaging/build.ts'
 import { configureLink } from '../plugins/configure.ts'
+import { layer3Of, layer3Shape } from '../plugins/layer3.ts'
+import { keyed, readKeys } from '../shared/cni/keys.ts'
 import type { Result } from '../shared/cni/result.ts'
 import { createMacvlan, deleteLink, findLink } from '../shared/host/links.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
@@ -77,11 +79,14 @@ function attachOnce(samples: Samples, name: string, result: Result, { podPath, h
   using netns = openNetns(podPath, false)
   using pod = insideNetns(netns, () => new NetlinkSocket())
   createMacvlan(host, { ...spec, netns })
-  configureLink(pod, netns, spec, result)
+  configureLink(pod, netns, spec, result, layer3)
   samples.add(name, Number(process.hrtime.bigint() - start) / 1e6)
   samples.add(insideCalls(name), inside.ms)
   deleteLink(pod, spec.index)
 }
+
+/** As a config without any of these keys has it. */
+const layer3 = layer3Of(readKeys(keyed(layer3Shape), {}, ''))
 
 /** Both sides in turns, `rounds` of each. */
 export function measureKernelPart(

@@ -1,86 +1,90 @@
-/** Configuring a link in a pod's namespace: sysctls first, then addresses, up and routes in one send. */
-import { type Cidr, cidrSpan, type Family, type Ip, parseCidr, parseIp, spanContains } from '../shared/address.ts'
+/** Configuring a link in a pod's namespace: sysctls first, then addresses, up, routes and rules in one send. */
+import { type Cidr, formatCidr, type Ip, sameIp } from '../shared/address.ts'
+import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
-import type { Result, Route } from '../shared/cni/result.ts'
-import { addAddress } from '../shared/host/addresses.ts'
+import type { Result } from '../shared/cni/result.ts'
+import { addAddress, listAddresses } from '../shared/host/addresses.ts'
 import { SystemError } from '../shared/host/libc.ts'
 import { setLinkUp } from '../shared/host/links.ts'
 import type { NetlinkSocket } from '../shared/host/netlink.ts'
 import { insideNetns, type Netns } from '../shared/host/netns.ts'
-import { addRoute, type KernelRoute } from '../shared/host/routes.ts'
+import { addRoute } from '../shared/host/routes.ts'
+import { addRule, listRules, removeRule } from '../shared/host/rules.ts'
 import { setNetSysctl } from '../shared/host/sysctl.ts'
-
-export function readAddress(text: string): Cidr {
-  const cidr = parseCidr(text)
-  if (cidr === undefined)
-    throw new CniError('ERR_CONFIG', `Cannot use address ${JSON.stringify(text)}: not "address/prefix"`)
-  return cidr
-}
-
-function readGateway(text: string): Ip {
-  const ip = parseIp(text)
-  if (ip === undefined)
-    throw new CniError('ERR_CONFIG', `Cannot use gateway ${JSON.stringify(text)}: not an IP address`)
-  return ip
-}
-
-const present = (text: string | undefined): text is string => text !== undefined && text !== ''
-
-/**
- * The routes of a result as the kernel takes them. A route without a gateway goes through the first gateway of its
- * family, as with the reference plugins; a gateway outside all subnets of the link is reached directly on it.
- */
-export function kernelRoutes(result: Result): KernelRoute[] {
-  const subnets = result.ips.map(({ address }) => cidrSpan(readAddress(address)))
-  const gateways = result.ips.flatMap(({ gateway }) => (present(gateway) ? [readGateway(gateway)] : []))
-  const defaultGateway = (family: Family): Ip | undefined => gateways.find((gateway) => gateway.family === family)
-  return result.routes.map((route: Route) => {
-    const destination = readAddress(route.dst)
-    const gateway = present(route.gw) ? readGateway(route.gw) : defaultGateway(destination.ip.family)
-    return {
-      destination,
-      gateway,
-      onlink: gateway !== undefined && !subnets.some((subnet) => spanContains(subnet, gateway)),
-      mtuBytes: route.mtu,
-      advmssBytes: route.advmss,
-      priority: route.priority,
-      table: route.table,
-      scope: route.scope,
-    }
-  })
-}
+import type { Layer3 } from './layer3.ts'
+import { readAddress, routingOf } from './routing.ts'
 
 /**
  * What must be true of the link before it is up. Router advertisements would add addresses that no IPAM knows of; the
  * notify ones make the kernel announce the addresses once, so that neighbours forget who had them before.
  */
-function setSysctls(name: string, ipv6: boolean): void {
-  setNetSysctl(`ipv4/conf/${name}/arp_notify`, '1')
-  setNetSysctl(`ipv6/conf/${name}/accept_ra`, '0')
-  if (!ipv6) return
+function setSysctls(name: string, addresses: readonly Cidr[], { acceptRA, announce, dad }: Layer3): void {
+  const set = (family: 4 | 6, key: string, value: boolean): void =>
+    setNetSysctl(`ipv${family}/conf/${name}/${key}`, value ? '1' : '0')
+  if (addresses.length > 0 || acceptRA !== undefined) set(6, 'accept_ra', acceptRA ?? false)
+  if (addresses.length === 0) return
+  set(4, 'arp_notify', announce)
+  if (addresses.every(({ ip }) => ip.family === 4)) return
   // Runtimes switch IPv6 off in namespaces of IPv4 pods; an IPv6 address asked for is the wish to have it here.
   for (const link of ['lo', name]) setNetSysctl(`ipv6/conf/${link}/disable_ipv6`, '0')
-  setNetSysctl(`ipv6/conf/${name}/keep_addr_on_down`, '1')
-  setNetSysctl(`ipv6/conf/${name}/ndisc_notify`, '1')
+  set(6, 'keep_addr_on_down', true)
+  set(6, 'ndisc_notify', announce)
+  if (dad === 'off') return
+  set(6, 'accept_dad', true)
+  if (dad === 'optimistic') for (const key of ['optimistic_dad', 'use_optimistic']) set(6, key, true)
 }
 
-/** Gives the link its addresses and routes and sets it up. Throws ERR_KERNEL with the kernel's words. */
+/** Linux waits up to one second, and asks for one more; a slow machine has some to spare. */
+const dadWaitMaxMs = 5000
+const dadPollMs = 20
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/**
+ * Waits until nobody on the wire has claimed the link's IPv6 addresses (RFC 4862 section 5.4). Throws ERR_TAKEN when somebody has,
+ * and ERR_TRY_AGAIN when it takes too long.
+ */
+export async function awaitDetection(
+  socket: NetlinkSocket,
+  link: { name: string; index: number },
+  { ips }: Result,
+): Promise<void> {
+  const own = ips.map(({ address }) => readAddress(address).ip)
+  const deadline = monotonicMs() + dadWaitMaxMs
+  for (;;) {
+    const listed = listAddresses(socket, link.index).filter(({ ip }) => own.some((one) => sameIp(one, ip)))
+    const duplicate = listed.find(({ duplicated }) => duplicated)
+    if (duplicate !== undefined) {
+      const why = 'duplicate address detection found it in use on the wire'
+      throw new CniError('ERR_TAKEN', `Cannot use address "${formatCidr(duplicate)}" on "${link.name}": ${why}`)
+    }
+    const waiting = listed.find(({ tentative }) => tentative)
+    if (waiting === undefined) return
+    if (monotonicMs() >= deadline) {
+      const why = `duplicate address detection is not done after ${dadWaitMaxMs} ms; has its master a carrier?`
+      throw new CniError('ERR_TRY_AGAIN', `Cannot use address "${formatCidr(waiting)}" on "${link.name}": ${why}`)
+    }
+    await pause(dadPollMs)
+  }
+}
+
+/** Gives the link its addresses, routes and rules and sets it up. Throws ERR_KERNEL with the kernel's words. */
 export function configureLink(
   socket: NetlinkSocket,
   netns: Netns,
   link: { name: string; index: number; mac: string },
   result: Result,
+  layer3: Layer3,
 ): void {
   const addresses = result.ips.map(({ address }) => readAddress(address))
-  const routes = kernelRoutes(result)
-  const ipv6 = addresses.some(({ ip }) => ip.family === 6)
+  const { routes, rules } = routingOf(result, layer3, link.index)
   try {
-    if (addresses.length > 0) insideNetns(netns, () => setSysctls(link.name, ipv6))
+    insideNetns(netns, () => setSysctls(link.name, addresses, layer3))
     // Addresses before up: what the kernel announces at that moment, and takes into use without a wait, is them.
     socket.batch([
-      ...addresses.map((address) => addAddress(link.index, address)),
+      ...addresses.map((address) => addAddress(link.index, address, layer3.dad)),
       setLinkUp(link.index),
       ...routes.map((route) => addRoute(link.index, route)),
+      ...rules.map(addRule),
     ])
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
@@ -90,4 +94,14 @@ export function configureLink(
       error.code === 'EADDRINUSE' ? `mac "${link.mac}" is in use on its master: ${error.message}` : error.message
     throw new CniError('ERR_KERNEL', `Cannot configure "${link.name}": ${why}`, { details, cause: error })
   }
+}
+
+/**
+ * Removes the rules that lead to a link: they do not go with it. Ours are known by their maker, and by the link's own table or
+ * one of its addresses.
+ */
+export function removeRules(socket: NetlinkSocket, linkIndex: number, addresses: readonly Ip[]): void {
+  const isOfLink = ({ own, table, source }: ReturnType<typeof listRules>[number]): boolean =>
+    own && (table === linkIndex || addresses.some((ip) => sameIp(ip, source)))
+  socket.batch(listRules(socket).filter(isOfLink).map(removeRule))
 }

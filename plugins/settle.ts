@@ -13,8 +13,8 @@ import { insideNetns, type Netns } from '../shared/host/netns.ts'
 import { type Conflict, probe } from '../shared/host/probe.ts'
 import { setNetSysctl } from '../shared/host/sysctl.ts'
 import { log } from '../shared/log.ts'
-import { readAddress } from './configure.ts'
 import type { Deps } from './deps.ts'
+import { readAddress } from './routing.ts'
 
 /** A wire on which so many addresses in a row are in use is not the one that the range is for. */
 const roundsMax = 4

@@ -44,7 +44,7 @@ function linesOf(store: Store, dataDir: string, entry: Entry): [string, string][
     ['state', stateText(entry)],
     ...(leases.length === 0 ? [['address', 'none'] as [string, string]] : leases),
     ['pod', `${podText(record)}${pod?.uid === undefined ? '' : ` (uid ${pod.uid})`}`],
-    ['link', link === undefined ? 'none of ours' : `index ${link.index}, MAC ${link.mac}`],
+    ['link', link === undefined ? 'none of ours' : `index ${link.index}, MAC ${link.mac ?? 'made of the address'}`],
     ['namespace', judged === undefined ? 'none: released' : `${judged.state}: ${judged.why}`],
     ...(netns === undefined ? [] : [['', `device ${netns.dev}, inode ${netns.ino}`] as [string, string]]),
     ['claimed', record.claimedAt],

@@ -26,8 +26,8 @@ function makeSchema() {
         space: z.optional(text),
       }),
     ),
-    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. */
-    link: z.optional(z.strictObject({ index: z.int().check(z.gte(1), z.lte(0x7fffffff)), mac: text })),
+    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. */
+    link: z.optional(z.strictObject({ index: z.int().check(z.gte(1), z.lte(0x7fffffff)), mac: z.optional(text) })),
     /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
     netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
     pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),

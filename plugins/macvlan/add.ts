@@ -1,20 +1,46 @@
 /** ADD: claim -> create -> configure -> result. Every step that changes something pushes its undo. */
 import { CniError } from '../../shared/cni/errors.ts'
+import { runtimeDns } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
-import { type Result, versionCarriesNoAddress } from '../../shared/cni/result.ts'
+import { type Dns, type Result, versionCarriesNoAddress } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { createMacvlan, deleteLink, findLink, type Link, type MacvlanSpec } from '../../shared/host/links.ts'
+import {
+  createMacvlan,
+  deleteLink,
+  findLink,
+  type Link,
+  type MacvlanSpec,
+  setLinkMac,
+} from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
 import { claimFor, isForeign, planFor } from '../addresses.ts'
-import { configureLink } from '../configure.ts'
+import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
+import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
+import { fromIp, macOfResult } from './mac.ts'
 import { findMaster } from './master.ts'
+
+/** Refuses what cannot be, before anything is looked at. */
+function checkConfig(config: MacvlanConfig, request: Request): void {
+  if (config.ipamType !== undefined) return
+  if (config.mac === fromIp) {
+    throw new CniError('ERR_CONFIG', `Cannot use mac "${fromIp}": without ipam the link has no address`)
+  }
+  if (!versionCarriesNoAddress(request.version)) {
+    const why = `cniVersion "${request.version}" has no result without an address`
+    throw new CniError('ERR_CONFIG', `Cannot attach without ipam: ${why}`)
+  }
+}
+
+/** The runtime's wish goes before what the IPAM knows, and that before the network's own. */
+const dnsFor = (request: Request, { dns }: Result): Dns =>
+  runtimeDns(request.raw) ?? (Object.keys(dns).length > 0 ? dns : (request.config.dns ?? {}))
 
 /** Refuses what the kernel would take silently, or refuse in words that do not name the value. */
 function checkAgainstMaster(config: MacvlanConfig, master: Link): void {
@@ -46,12 +72,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   const written = macvlanConfig(request)
   const plan = planFor(request)
   const config = { ...written, mtuBytes: written.mtuBytes ?? plan.link.mtuBytes }
-  if (config.ipamType === undefined && !versionCarriesNoAddress(request.version)) {
-    throw new CniError(
-      'ERR_CONFIG',
-      `Cannot attach without ipam: cniVersion "${request.version}" has no result without an address`,
-    )
-  }
+  checkConfig(config, request)
   using _held = deps.store.hold(request.key)
   using netns = openNetns(request.netnsPath, request.netnsOverride)
   using host = new NetlinkSocket()
@@ -63,18 +84,19 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   // better, and the kernel finds out without being asked.
   if (isForeign(request) && findLink(pod, { name: request.key.ifName }) !== undefined)
     refuseTakenName(request.key.ifName)
-  const inherited = config.mode === 'passthru' ? master.mac : undefined
-  const chosen = { index: randomLinkIndex(), mac: inherited ?? config.mac ?? randomMac() }
+  const wanted = config.mode === 'passthru' ? master.mac : config.mac
+  const chosen = { index: randomLinkIndex(), ...(wanted === fromIp ? {} : { mac: wanted ?? randomMac() }) }
+  const macFor = (result: Result, recorded?: string): string =>
+    wanted === fromIp ? macOfResult(result) : (wanted ?? recorded ?? randomMac())
 
   return await Undo.guard(async (undo) => {
     const { result, link, fresh } = await timed('claim', () => claimFor(request, deps, plan, netns, chosen, undo))
-    const mac = inherited ?? config.mac ?? link.mac
     const spec: MacvlanSpec = {
       name: request.key.ifName,
       index: link.index,
       parentIndex: master.index,
       mode: config.mode,
-      mac,
+      mac: macFor(result, link.mac),
       mtuBytes: config.mtuBytes,
       broadcastQueueLength: config.broadcastQueueLength,
       netns: config.masterInContainer ? undefined : netns,
@@ -88,14 +110,21 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     const settled = plan.probe
       ? await timed('probe', () => settleAddresses(request, deps, plan, netns, pod, spec, result))
       : result
-    await timed('configure', () => configureLink(pod, netns, spec, settled))
+    const mac = plan.probe && wanted === fromIp ? macOfResult(settled) : spec.mac
+    if (mac !== spec.mac) setLinkMac(pod, spec.index, mac)
+    if (config.layer3.sourceRouting !== undefined) {
+      const addresses = settled.ips.map(({ address }) => readAddress(address).ip)
+      undo.push('rules', () => removeRules(pod, spec.index, addresses))
+    }
+    await timed('configure', () => configureLink(pod, netns, { ...spec, mac }, settled, config.layer3))
+    if (config.layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, spec, settled))
 
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
     return {
       interfaces: [attached],
       ips: settled.ips.map((ip) => ({ ...ip, interface: 0 })),
       routes: result.routes,
-      dns: Object.keys(result.dns).length > 0 ? result.dns : (request.config.dns ?? {}),
+      dns: dnsFor(request, result),
     }
   })
 }

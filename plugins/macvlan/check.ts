@@ -1,16 +1,18 @@
 /** CHECK: what ADD answered is still true. Each failure names what differs. */
-import { type Cidr, cidrNetwork, formatCidr, sameIp } from '../../shared/address.ts'
+import { type Cidr, cidrNetwork, formatCidr, formatIp, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
-import { parseResult, type Result } from '../../shared/cni/result.ts'
+import { parseResult, type Result, type ResultInterface } from '../../shared/cni/result.ts'
 import { listAddresses } from '../../shared/host/addresses.ts'
 import { findLink, type Link } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { insideNetns, openNetns } from '../../shared/host/netns.ts'
+import { insideNetns, type Netns, openNetns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { type KernelRoute, type ListedRoute, listRoutes } from '../../shared/host/routes.ts'
-import { checkClaim } from '../addresses.ts'
-import { kernelRoutes, readAddress } from '../configure.ts'
+import { listRules, type SourceRule } from '../../shared/host/rules.ts'
+import { checkClaim, planFor } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
+import type { Layer3 } from '../layer3.ts'
+import { readAddress, routingOf } from '../routing.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
 import { findMaster } from './master.ts'
 
@@ -20,47 +22,75 @@ const differ = (what: string, found: string, wanted: string): never => {
   throw new CniError('ERR_CHECK', `${what} is ${found}, and should be ${wanted}`)
 }
 
-function checkLink(link: Link, config: MacvlanConfig, master: Link, mac: string | undefined): void {
+function checkLink(link: Link, config: MacvlanConfig, master: Link, attached: ResultInterface): void {
+  const { mac } = attached
   const name = `"${link.name}"`
   if (link.kind !== 'macvlan') differ(`Link ${name}`, `a ${link.kind || 'physical'} link`, 'a macvlan')
   if (link.macvlanMode !== config.mode) differ(`Mode of ${name}`, String(link.macvlanMode), config.mode)
   if (link.parentIndex !== master.index) differ(`Master of ${name}`, `link ${link.parentIndex}`, `"${master.name}"`)
   if (mac !== undefined && link.mac !== mac.toLowerCase()) differ(`MAC of ${name}`, link.mac, mac)
-  if (config.mtuBytes !== undefined && link.mtuBytes !== config.mtuBytes) {
-    differ(`MTU of ${name}`, String(link.mtuBytes), String(config.mtuBytes))
+  const mtuBytes = config.mtuBytes ?? attached.mtu
+  if (mtuBytes !== undefined && link.mtuBytes !== mtuBytes) {
+    differ(`MTU of ${name}`, String(link.mtuBytes), String(mtuBytes))
   }
   if (!link.up) differ(`State of ${name}`, 'down', 'up')
 }
 
 const sameCidr = (a: Cidr, b: Cidr): boolean => a.prefix === b.prefix && sameIp(a.ip, b.ip)
 
-function isInstalled(route: KernelRoute, listed: readonly ListedRoute[], linkIndex: number): boolean {
-  return listed.some(
-    (found) =>
-      found.linkIndex === linkIndex &&
-      found.table === (route.table || mainTable) &&
-      sameCidr(found.destination, cidrNetwork(route.destination)) &&
-      (route.gateway === undefined || (found.gateway !== undefined && sameIp(found.gateway, route.gateway))),
-  )
+const isSameRoute = (route: KernelRoute, found: ListedRoute, linkIndex: number): boolean =>
+  found.linkIndex === linkIndex &&
+  sameCidr(found.destination, cidrNetwork(route.destination)) &&
+  (route.gateway === undefined || (found.gateway !== undefined && sameIp(found.gateway, route.gateway))) &&
+  (route.priority === undefined || found.priority === route.priority)
+
+/** The tables a route may stand in. A plugin chained after us may have moved all of them to one that rules lead to (sbr does). */
+function tablesOf(route: KernelRoute, rules: readonly SourceRule[], previous: Result): number[] {
+  if (route.table !== undefined && route.table !== 0) return [route.table]
+  const addresses = previous.ips.map(({ address }) => readAddress(address).ip)
+  return [
+    mainTable,
+    ...rules.filter(({ source }) => addresses.some((ip) => sameIp(ip, source))).map(({ table }) => table),
+  ]
 }
 
-function checkLayer3(socket: NetlinkSocket, link: Link, previous: Result): void {
+function checkLayer3(socket: NetlinkSocket, link: Link, previous: Result, layer3: Layer3): void {
   const found = listAddresses(socket, link.index)
   for (const { address } of previous.ips) {
-    if (!found.some((candidate) => sameCidr(candidate, readAddress(address)))) {
-      differ(`Address "${address}" of "${link.name}"`, 'absent', 'there')
+    const listed = found.find((candidate) => sameCidr(candidate, readAddress(address)))
+    if (listed === undefined) differ(`Address "${address}" of "${link.name}"`, 'absent', 'there')
+    if (listed?.duplicated) differ(`Address "${address}" of "${link.name}"`, 'in use elsewhere on the wire', 'its own')
+  }
+  const { routes, rules } = routingOf(previous, layer3, link.index)
+  const listedRules = listRules(socket)
+  for (const { source, table } of rules) {
+    if (!listedRules.some((rule) => sameIp(rule.source, source) && rule.table === table)) {
+      differ(`Rule from "${formatIp(source)}"`, 'absent', `to table ${table}`)
     }
   }
   const listed = [...listRoutes(socket, 4), ...listRoutes(socket, 6)]
-  for (const route of kernelRoutes(previous)) {
-    if (!isInstalled(route, listed, link.index)) {
-      differ(`Route to "${formatCidr(route.destination)}" through "${link.name}"`, 'absent', 'there')
+  for (const route of routes) {
+    const tables = tablesOf(route, listedRules, previous)
+    if (!listed.some((one) => tables.includes(one.table) && isSameRoute(route, one, link.index))) {
+      const what = `Route to "${formatCidr(route.destination)}" through "${link.name}"`
+      differ(what, 'absent', `in table ${tables[0]}`)
     }
   }
 }
 
+/** A path that is not there any more says nothing: what counts is which namespace the link is in. */
+function checkSandbox(sandbox: string | undefined, netns: Netns): void {
+  if (sandbox === undefined || sandbox === '' || sandbox === netns.path) return
+  const other = openNetnsIfAny(sandbox, true)
+  if (other === undefined) return
+  other[Symbol.dispose]()
+  if (!sameNetns(other.identity, netns.identity))
+    differ('Sandbox', `"${sandbox}" in prevResult`, `that of "${netns.path}"`)
+}
+
 export async function check(request: Request, deps: Deps): Promise<void> {
-  const config = macvlanConfig(request)
+  const written = macvlanConfig(request)
+  const config = { ...written, mtuBytes: written.mtuBytes ?? planFor(request).link.mtuBytes }
   if (request.config.prevResult === undefined) throw new CniError('ERR_CONFIG', 'required prevResult missing')
   const previous = parseResult(request.config.prevResult, request.version)
   const { ifName } = request.key
@@ -71,7 +101,8 @@ export async function check(request: Request, deps: Deps): Promise<void> {
   using host = new NetlinkSocket()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const link = findLink(pod, { name: ifName }) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
-  checkLink(link, config, findMaster(config.masterInContainer ? pod : host, config), attached.mac)
-  checkLayer3(pod, link, previous)
+  checkSandbox(attached.sandbox, netns)
+  checkLink(link, config, findMaster(config.masterInContainer ? pod : host, config), attached)
+  checkLayer3(pod, link, previous, config.layer3)
   await checkClaim(request, deps, previous)
 }

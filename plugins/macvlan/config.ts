@@ -1,12 +1,11 @@
 /** The keys of berth-macvlan, their defaults, and what a call makes of them. */
 import * as z from 'zod/mini'
-import { CniError } from '../../shared/cni/errors.ts'
 import { keyed, nearMisses, readKeys, textOrNone, uint32 } from '../../shared/cni/keys.ts'
 import { netConfKeys } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import type { MacvlanMode } from '../../shared/host/links.ts'
-
-const macText = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/
+import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
+import { wantedMac } from './mac.ts'
 
 export const macvlanShape = {
   master: textOrNone,
@@ -15,6 +14,7 @@ export const macvlanShape = {
   mac: textOrNone,
   linkInContainer: z._default(z.boolean(), false),
   bcqueuelen: z._default(uint32, 0),
+  ...layer3Shape,
 }
 const schema = keyed(macvlanShape)
 
@@ -23,8 +23,9 @@ export const macvlanKeyDocs: Record<keyof typeof macvlanShape, string> = {
   master: 'parent link; none named: the link of the default route',
   mode: '`bridge`, `private`, `vepa` or `passthru`; empty means `bridge`',
   mtu: "bytes, 0 to the master's MTU; 0: the master's",
-  mac: 'MAC of the link; `runtimeConfig.mac`, CNI_ARGS `MAC` and `args.cni.mac` go before it; none: a random one',
+  mac: 'MAC of the link; `runtimeConfig.mac`, CNI_ARGS `MAC` and `args.cni.mac` go before it; none: a random one; `fromIP`: made of the first address',
   linkInContainer: "the master is looked for in the pod's namespace",
+  ...layer3KeyDocs,
   bcqueuelen: "length of the master's broadcast queue; 0: the kernel's default",
 }
 
@@ -34,27 +35,13 @@ export interface MacvlanConfig {
   readonly mode: MacvlanMode
   /** Undefined: as large as the master's. */
   readonly mtuBytes: number | undefined
-  /** Lower case, colons; undefined: a random one. */
+  /** Lower case, colons; 'fromIP': made of the first address; undefined: a random one. */
   readonly mac: string | undefined
   readonly masterInContainer: boolean
   readonly broadcastQueueLength: number | undefined
   /** The `ipam.type`; undefined: no addresses, layer 2 only. */
   readonly ipamType: string | undefined
-}
-
-/** The MAC asked for, from the most specific place: runtimeConfig, CNI_ARGS, args.cni, the config's own key. */
-function wantedMac({ config, args }: Request, own: string): string | undefined {
-  const mac = [config.runtimeConfig?.mac, args.MAC, config.args?.cni?.mac, own].find(
-    (text) => text !== undefined && text !== '',
-  )
-  if (mac === undefined) return undefined
-  const refuse = (why: string): never => {
-    throw new CniError('ERR_CONFIG', `Cannot use mac ${JSON.stringify(mac)}: ${why}`)
-  }
-  if (!macText.test(mac)) refuse('write six bytes as "02:00:00:00:00:01"')
-  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) refuse('it is a multicast address')
-  if (/^[0:]+$/.test(mac)) refuse('it is all zeros')
-  return mac.toLowerCase()
+  readonly layer3: Layer3
 }
 
 /** Reads the config. Throws ERR_CONFIG that names the key and the value. */
@@ -68,6 +55,7 @@ export function macvlanConfig(request: Request): MacvlanConfig {
     masterInContainer: keys.linkInContainer,
     broadcastQueueLength: keys.bcqueuelen || undefined,
     ipamType: request.config.ipam?.type || undefined,
+    layer3: layer3Of(keys),
   }
 }
 

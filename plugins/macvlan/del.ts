@@ -3,9 +3,10 @@
  * on where this one stopped.
  */
 import type { AttachmentRecord } from '../../ipam/index.ts'
+import { parseCidr } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
-import { parseResult } from '../../shared/cni/result.ts'
+import { parseResult, type Result } from '../../shared/cni/result.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { deleteLink, findLink } from '../../shared/host/links.ts'
@@ -13,6 +14,7 @@ import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
 import { release } from '../addresses.ts'
+import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 
 /** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
@@ -26,11 +28,11 @@ function findRecord(request: Request, { store }: Deps): AttachmentRecord | undef
   }
 }
 
-/** The MAC that prevResult gives for the interface; a prevResult that cannot be read names none. */
-function previousMac({ config, version, key }: Request): string | undefined {
+/** The result of the ADD, if it was passed and can be read. */
+function previousOf({ config, version }: Request): Result | undefined {
   if (config.prevResult === undefined) return undefined
   try {
-    return parseResult(config.prevResult, version).interfaces.find(({ name }) => name === key.ifName)?.mac
+    return parseResult(config.prevResult, version)
   } catch (error) {
     log('warn', `prevResult is ignored: ${error instanceof Error ? error.message : String(error)}`)
     return undefined
@@ -43,24 +45,36 @@ function previousMac({ config, version, key }: Request): string | undefined {
  */
 function findOwnIndex(
   socket: NetlinkSocket,
-  request: Request,
+  { key }: Request,
   record: AttachmentRecord | undefined,
+  previous: Result | undefined,
 ): number | undefined {
   // One that was imported was made by another plugin, and its record knows no link.
   if (record !== undefined && record.imported === undefined) {
     // Not looked at first: a pod can make the description of its link longer than any answer.
     return record.link?.index
   }
-  const mac = previousMac(request)
-  const link = mac === undefined ? undefined : findLink(socket, { name: request.key.ifName })
+  const mac = previous?.interfaces.find(({ name }) => name === key.ifName)?.mac
+  const link = mac === undefined ? undefined : findLink(socket, { name: key.ifName })
   return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link.index : undefined
 }
 
 function removeLink(netns: Netns, request: Request, record: AttachmentRecord | undefined): void {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
-    const index = findOwnIndex(socket, request, record)
-    if (index !== undefined) deleteLink(socket, index)
+    const previous = previousOf(request)
+    const index = findOwnIndex(socket, request, record, previous)
+    if (index === undefined) return
+    const held = [...(record?.leases ?? []), ...(previous?.ips ?? [])].flatMap(
+      ({ address }) => parseCidr(address) ?? [],
+    )
+    // Before the link: a retry of this call finds them by it.
+    removeRules(
+      socket,
+      index,
+      held.map(({ ip }) => ip),
+    )
+    deleteLink(socket, index)
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot remove "${request.key.ifName}": ${error.message}`, { cause: error })

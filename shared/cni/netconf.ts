@@ -1,6 +1,6 @@
 /** The keys that every CNI config may carry, whatever its plugin (SPEC sections 1 and 2, CONVENTIONS.md). */
 import * as z from 'zod/mini'
-import { keyed, optionalText, readKeys, text, textOrNone, texts } from './keys.ts'
+import { keyed, keyValue, optionalText, readKeys, text, textOrNone, texts } from './keys.ts'
 
 const optionalTexts = z.optional(texts)
 
@@ -36,6 +36,19 @@ export type NetConf = z.output<typeof netConfSchema>
 
 /** Reads a config for a DEL: a key that only an ADD would use, and could not, must not keep it from cleaning up. */
 export const readRemovalConf = (raw: unknown): NetConf => readKeys(keyed(removalShape), raw, '')
+
+/** What the runtime asks for by the capability `dns` (CONVENTIONS.md); undefined when it does not. */
+export function runtimeDns(raw: unknown): z.output<typeof dnsSchema> | undefined {
+  const wish = keyValue(keyValue(raw, 'runtimeConfig'), 'dns')
+  if (wish === undefined) return undefined
+  const schema = keyed({ servers: optionalTexts, searches: optionalTexts, options: optionalTexts })
+  const { servers, searches, options } = readKeys(schema, wish, 'runtimeConfig.dns')
+  return {
+    ...(servers === undefined ? {} : { nameservers: servers }),
+    ...(searches === undefined ? {} : { search: searches }),
+    ...(options === undefined ? {} : { options }),
+  }
+}
 
 /** Keys of a config that belong to the runtime or to Multus and deserve no near-miss warning. */
 export const netConfKeys = [

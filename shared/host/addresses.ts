@@ -7,18 +7,24 @@ const RTM_GETADDR = 22
 const IFA_ADDRESS = 1
 const IFA_LOCAL = 2
 const IFA_BROADCAST = 4
-const IFA_F_NODAD = 2
+const IFA_FLAGS = 8
+/** The flags of linux/if_addr.h. */
+const IFA_F = { NODAD: 0x02, OPTIMISTIC: 0x04, DADFAILED: 0x08, TENTATIVE: 0x40 } as const
 const ifaddrmsgBytes = 8
 
 /**
- * Gives the link an address. An IPv6 address is usable at once (IFA_F_NODAD): that nobody else has it is for the IPAM to
- * know, and duplicate address detection would hold the pod back for one to two seconds.
+ * Whether the kernel looks for duplicates of an IPv6 address (RFC 4862 section 5.4), which takes it one to two seconds: `off` not at
+ * all, `optimistic` while the address is used already (RFC 4429), `wait` before it may be used.
  */
-export function addAddress(linkIndex: number, cidr: Cidr): Step {
+export type Detection = 'off' | 'optimistic' | 'wait'
+const detectionFlags: Record<Detection, number> = { off: IFA_F.NODAD, optimistic: IFA_F.OPTIMISTIC, wait: 0 }
+
+/** Gives the link an address. */
+export function addAddress(linkIndex: number, cidr: Cidr, dad: Detection): Step {
   const fixed = Buffer.alloc(ifaddrmsgBytes)
   fixed[0] = addressFamily(cidr.ip.family)
   fixed[1] = cidr.prefix
-  fixed[2] = cidr.ip.family === 6 ? IFA_F_NODAD : 0
+  fixed[2] = cidr.ip.family === 6 ? detectionFlags[dad] : 0
   fixed.writeUInt32LE(linkIndex, 4)
   const message = new Message(RTM_NEWADDR, netlinkFlags.create).fixed(fixed)
   message.attribute(IFA_LOCAL, ipBytes(cidr.ip)).attribute(IFA_ADDRESS, ipBytes(cidr.ip))
@@ -29,8 +35,16 @@ export function addAddress(linkIndex: number, cidr: Cidr): Step {
   return { what: `add address "${formatCidr(cidr)}"`, message }
 }
 
+/** An address as the kernel lists it. */
+export interface ListedAddress extends Cidr {
+  /** The kernel is looking for duplicates of it. */
+  readonly tentative: boolean
+  /** It found one. */
+  readonly duplicated: boolean
+}
+
 /** All addresses of a link, or of all links, both families. */
-export function listAddresses(socket: NetlinkSocket, linkIndex?: number): Cidr[] {
+export function listAddresses(socket: NetlinkSocket, linkIndex?: number): ListedAddress[] {
   const fixed = Buffer.alloc(ifaddrmsgBytes)
   return socket
     .request('list addresses', new Message(RTM_GETADDR, netlinkFlags.dump).fixed(fixed))
@@ -38,6 +52,8 @@ export function listAddresses(socket: NetlinkSocket, linkIndex?: number): Cidr[]
     .flatMap(({ body }) => {
       const attributes = readAttributes(body, ifaddrmsgBytes)
       const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS)
-      return bytes === undefined ? [] : [{ ip: ipFromBytes(bytes), prefix: body[1] ?? 0 }]
+      const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? body[2] ?? 0
+      const [tentative, duplicated] = [(flags & IFA_F.TENTATIVE) !== 0, (flags & IFA_F.DADFAILED) !== 0]
+      return bytes === undefined ? [] : [{ ip: ipFromBytes(bytes), prefix: body[1] ?? 0, tentative, duplicated }]
     })
 }

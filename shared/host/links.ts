@@ -146,6 +146,12 @@ export const setLinkDown = (index: number): Step => ({
   message: new Message(RTM_NEWLINK).fixed(ifinfomsg(index, 0, IFF_UP)),
 })
 
+/** Gives a link that is down another MAC. */
+export function setLinkMac(socket: NetlinkSocket, index: number, mac: string): void {
+  const message = new Message(RTM_NEWLINK).fixed(ifinfomsg(index)).attribute(IFLA.ADDRESS, macBytes(mac))
+  socket.request(`set MAC of link ${index}`, message)
+}
+
 /** Removes a link; false when there was none with that index. Waits for the kernel's RCU: 16-24 ms. */
 export function deleteLink(socket: NetlinkSocket, index: number): boolean {
   try {

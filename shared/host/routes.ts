@@ -11,7 +11,7 @@ const RT_SCOPE_UNIVERSE = 0
 const RT_SCOPE_LINK = 253
 const RTN_UNICAST = 1
 const RTNH_F_ONLINK = 4
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, METRICS: 8, TABLE: 15 } as const
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15 } as const
 const RTAX = { MTU: 2, ADVMSS: 8 } as const
 const rtmsgBytes = 12
 
@@ -21,6 +21,8 @@ export interface KernelRoute {
   readonly gateway: Ip | undefined
   /** The gateway is not in a subnet of the link: believe that it is there all the same. */
   readonly onlink?: boolean
+  /** The source of what has none yet. */
+  readonly source?: Ip | undefined
   readonly mtuBytes?: number | undefined
   readonly advmssBytes?: number | undefined
   readonly priority?: number | undefined
@@ -51,6 +53,7 @@ export function addRoute(linkIndex: number, route: KernelRoute): Step {
   const message = new Message(RTM_NEWROUTE, netlinkFlags.add).fixed(fixed).u32(RTA.OIF, linkIndex)
   if (destination.prefix > 0) message.attribute(RTA.DST, ipBytes(destination.ip))
   if (route.gateway !== undefined) message.attribute(RTA.GATEWAY, ipBytes(route.gateway))
+  if (route.source !== undefined) message.attribute(RTA.PREFSRC, ipBytes(route.source))
   if (route.priority !== undefined) message.u32(RTA.PRIORITY, route.priority)
   if (route.table !== undefined) message.u32(RTA.TABLE, route.table)
   const { mtuBytes, advmssBytes } = route
@@ -69,6 +72,7 @@ export interface ListedRoute {
   readonly gateway: Ip | undefined
   readonly linkIndex: number
   readonly table: number
+  readonly priority: number
 }
 
 /** All unicast routes of a family, all tables. */
@@ -85,6 +89,7 @@ export function listRoutes(socket: NetlinkSocket, family: Family): ListedRoute[]
         destination: { ip: destination === undefined ? unspecified : ipFromBytes(destination), prefix: body[1] ?? 0 },
         gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
         linkIndex: attributes.get(RTA.OIF)?.readUInt32LE(0) ?? 0,
+        priority: attributes.get(RTA.PRIORITY)?.readUInt32LE(0) ?? 0,
         table: attributes.get(RTA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
       }
     })

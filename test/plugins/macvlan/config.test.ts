@@ -16,6 +16,7 @@ describe('macvlanConfig()', () => {
       masterInContainer: false,
       broadcastQueueLength: undefined,
       ipamType: undefined,
+      layer3: { acceptRA: undefined, dad: 'off', announce: true, sourceRouting: undefined },
     })
   })
 
@@ -27,6 +28,10 @@ describe('macvlanConfig()', () => {
       MAC: '02:00:00:00:00:0A',
       LinkInContainer: true,
       bcQueueLen: 500,
+      acceptRa: true,
+      DAD: 'wait',
+      Announce: false,
+      SourceRouting: { Table: 77 },
     }
     expect(configOf({ ...config, ipam: { type: 'host-local' } })).toEqual({
       master: 'eth1',
@@ -36,6 +41,7 @@ describe('macvlanConfig()', () => {
       masterInContainer: true,
       broadcastQueueLength: 500,
       ipamType: 'host-local',
+      layer3: { acceptRA: true, dad: 'wait', announce: false, sourceRouting: { table: 77 } },
     })
   })
 
@@ -60,6 +66,12 @@ describe('macvlanConfig()', () => {
     [{ mtu: '1400' }, 'Cannot read "mtu": "1400": must be number'],
     [{ master: 7 }, 'Cannot read "master": 7: must be string'],
     [{ linkInContainer: 'yes' }, 'Cannot read "linkInContainer": "yes": must be boolean'],
+    [{ dad: 'on' }, 'Cannot read "dad": "on": must be one of off, optimistic, wait'],
+    [{ acceptRA: 1 }, 'Cannot read "acceptRA": 1: must be boolean'],
+    [{ announce: 'no' }, 'Cannot read "announce": "no": must be boolean'],
+    [{ sourceRouting: 'yes' }, 'Cannot read "sourceRouting": "yes": must be an object'],
+    [{ sourceRouting: { table: -1 } }, 'Cannot read "sourceRouting.table": -1: must be 0 or more'],
+    [{ sourceRouting: { table: 254 } }, 'Cannot use sourceRouting.table 254: '],
     [{ bcqueuelen: -1 }, 'Cannot read "bcqueuelen": -1: '],
     [{ bcqueuelen: 4_294_967_296 }, 'Cannot read "bcqueuelen": 4294967296: '],
   ])('names the key and quotes the value when given %j', (config, message) => {
@@ -99,7 +111,7 @@ describe('macvlanConfig() of a mac', () => {
     expect(configOf({ mac: text }).mac).toBe(wanted)
   })
 
-  const six = 'write six bytes as "02:00:00:00:00:01"'
+  const six = 'write six bytes as "02:00:00:00:00:01", or "fromIP"'
 
   it.each([
     ['of five bytes', '02:00:00:00:01', six],

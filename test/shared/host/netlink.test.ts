@@ -83,7 +83,7 @@ describe('addAddress()', () => {
   ])(
     'asks for %s, with a broadcast where there is one and without detection of duplicates',
     (text, fixed, attributes) => {
-      expect(parts(addAddress(5, cidr(text)), 8)).toEqual({ fixed, attributes })
+      expect(parts(addAddress(5, cidr(text), 'off'), 8)).toEqual({ fixed, attributes })
     },
   )
 })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { kernelRoutes, readAddress } from '../../plugins/configure.ts'
+import { kernelRoutes, readAddress, routingOf } from '../../plugins/routing.ts'
 import { formatIp } from '../../shared/address.ts'
 import type { Result, Route } from '../../shared/cni/result.ts'
 import { cidr } from '../shared/addresses.ts'
@@ -82,5 +82,44 @@ describe('kernelRoutes()', () => {
 describe('readAddress()', () => {
   it('keeps host bits', () => {
     expect(readAddress('10.0.0.7/24')).toEqual(cidr('10.0.0.7/24'))
+  })
+})
+
+describe('routingOf()', () => {
+  const ips = [{ address: '10.7.0.2/24', gateway: '10.7.0.1' }, { address: 'fd07::2/128' }]
+  const layer3 = { acceptRA: undefined, dad: 'off', announce: true, sourceRouting: { table: 0 } } as const
+  const shown = (routing: ReturnType<typeof routingOf>) =>
+    routing.routes.map(({ destination, table, onlink }) => ({ prefix: destination.prefix, table, onlink }))
+
+  it('leaves the routes as they are when there is no source routing', () => {
+    const result = resultOf([{ dst: '10.8.0.0/16' }], ips)
+    expect(routingOf(result, { ...layer3, sourceRouting: undefined }, 9)).toEqual({
+      routes: kernelRoutes(result),
+      rules: [],
+    })
+  })
+
+  it("puts routes, subnets and a default route into the link's table, and rules for every address", () => {
+    const routing = routingOf(resultOf([{ dst: '10.8.0.0/16' }, { dst: '10.9.0.0/16', table: 5 }], ips), layer3, 9)
+    expect(shown(routing)).toMatchObject([
+      { prefix: 24, table: 9 },
+      { prefix: 16, table: 9 },
+      { prefix: 16, table: 5 },
+      { prefix: 0, table: 9, onlink: false },
+    ])
+    expect(routing.rules.map(({ table }) => table)).toEqual([9, 9])
+  })
+
+  it.each([
+    ['the result has one in the table', [{ dst: '0.0.0.0/0' }], 1],
+    ['the one it has names another table', [{ dst: '0.0.0.0/0', table: 5 }], 2],
+  ])('adds one default route at most when %s', (_, routes, count) => {
+    const { routes: made } = routingOf(resultOf(routes, ips), { ...layer3, sourceRouting: { table: 77 } }, 9)
+    expect(made.filter(({ destination }) => destination.prefix === 0)).toHaveLength(count)
+  })
+
+  it('reaches a gateway outside of the subnets on the link', () => {
+    const outside = [{ address: '10.7.0.2/32', gateway: '10.0.0.1' }]
+    expect(shown(routingOf(resultOf([], outside), layer3, 9))).toEqual([{ prefix: 0, table: 9, onlink: true }])
   })
 })
