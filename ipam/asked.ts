@@ -6,6 +6,7 @@ import { versionCarriesMany } from '../shared/cni/result.ts'
 import { readIfExists } from '../shared/disk.ts'
 import { readBootId, readHostIdentity } from '../shared/host/boot.ts'
 import type { Netns } from '../shared/host/netns.ts'
+import { messageOf } from '../shared/message.ts'
 import type { Claim } from './claim.ts'
 import { type RequestedAddress, readRequested } from './decide.ts'
 import { parseResolvConf, resolvConfPath } from './dialects/host-local.ts'
@@ -33,7 +34,7 @@ function readDefaults(ipam: unknown): unknown {
     try {
       return JSON.parse(text)
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
+      const why = messageOf(error)
       throw new CniError('ERR_CONFIG', `Cannot read the defaults in "${path}": ${why}`, { cause: error })
     }
   }

@@ -12,14 +12,13 @@ import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sam
 import type { Store } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
 import { type Conflict, claimInstead } from './quarantine.ts'
-import { collectGarbage, inUse, type Swept, sweep } from './sweep.ts'
+import { collectGarbage, inUse } from './sweep.ts'
 
 export { planOf } from './asked.ts'
 export { releaseAddresses } from './claim.ts'
 export type { AttachmentRecord, Lease } from './ledger/record.ts'
 export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
 export type { Plan } from './plan.ts'
-export type { Swept } from './sweep.ts'
 export { emptyPlan }
 
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */
@@ -118,7 +117,3 @@ export function collect(store: Store, request: Request): string[] {
     ),
   ]
 }
-
-/** Releases what nobody holds any more; what is gone for the first time waits `graceMs` for a second look. */
-export const sweepLeases = (store: Store, graceMs: number): Swept =>
-  sweep(store, { node: thisNode(), nowMs: Date.now(), graceMs, inUse: inUse() })

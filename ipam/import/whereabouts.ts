@@ -65,7 +65,7 @@ function prefixOf(name: string, range: string): string {
   return name.endsWith(`-${suffix}`) ? name.slice(0, -suffix.length - 1) : name
 }
 
-export interface Whereabouts {
+interface Whereabouts {
   readonly found: readonly Found[]
   readonly skipped: readonly Skipped[]
   /** Entries without an interface's name, for which `net1` is assumed. */

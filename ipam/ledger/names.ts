@@ -37,7 +37,7 @@ export function parseAddressName(name: string): { readonly space: string; readon
   return ip === undefined ? undefined : { space: at < 0 ? defaultSpace : name.slice(at + 1), ip }
 }
 
-export interface PodName {
+interface PodName {
   readonly namespace: string
   readonly name: string
 }

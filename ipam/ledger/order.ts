@@ -10,6 +10,7 @@ import { formatIp, type Ip, parseIp, type Span, spanContains } from '../../share
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, replaceUnsynced, sizeOf } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
 import { attachmentName, orderGives } from './names.ts'
 import type { Order, OrderWish } from './store.ts'
 
@@ -83,12 +84,11 @@ function orWarn(what: string, work: () => void): void {
   try {
     work()
   } catch (error) {
-    if (!isErrno(error, 'ENOENT'))
-      log('warn', `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`)
+    if (!isErrno(error, 'ENOENT')) log('warn', `cannot ${what}: ${messageOf(error)}`)
   }
 }
 
-export interface Freed {
+interface Freed {
   readonly space: string
   readonly ip: Ip
 }

@@ -2,6 +2,7 @@
  * The one table of errors. Codes 1-99 are the specification's (SPEC section 5, "Error"), 100 and up are ours.
  * `retryable`: the same call may succeed later without anybody changing anything.
  */
+import { messageOf } from '../message.ts'
 import { impliedVersion, newestVersion } from './versions.ts'
 
 export const errorTable = {
@@ -30,7 +31,7 @@ export const errorTable = {
   ERR_INTERNAL: { code: 999, retryable: false, when: 'a defect in this program' },
 } as const satisfies Record<string, { code: number; retryable: boolean; when: string }>
 
-export type ErrorName = keyof typeof errorTable
+type ErrorName = keyof typeof errorTable
 
 /** An error that a CNI runtime gets to see. `message` says what could not be done, with the value, and why. */
 export class CniError extends Error {
@@ -53,7 +54,7 @@ export class CniError extends Error {
  */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   const numbered = error instanceof Error && 'errno' in error && typeof error.errno === 'number'
   if (!numbered) return new CniError('ERR_INTERNAL', message, { cause: error })
   return new CniError('syscall' in error ? 'ERR_IO' : 'ERR_KERNEL', message, { cause: error })
@@ -64,7 +65,7 @@ export function orUnavailable(check: () => void): void {
   try {
     check()
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
+    const why = messageOf(error)
     throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
   }
 }
