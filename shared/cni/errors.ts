@@ -16,7 +16,11 @@ export const errorTable = {
     retryable: false,
     when: 'a CNI_* variable is missing or hostile, or names no network namespace',
   },
-  ERR_IO: { code: 5, retryable: true, when: 'standard input or the lease directory cannot be read or written' },
+  ERR_IO: {
+    code: 5,
+    retryable: true,
+    when: 'standard input, the lease directory or a file that the config names cannot be read or written',
+  },
   ERR_DECODE: { code: 6, retryable: false, when: 'the config is not JSON' },
   ERR_CONFIG: { code: 7, retryable: false, when: 'the config is JSON but asks for something impossible' },
   ERR_TRY_AGAIN: { code: 11, retryable: true, when: 'another call holds the lock longer than the deadline' },
