@@ -24,7 +24,16 @@ export const errorTable = {
   ERR_DECODE: { code: 6, retryable: false, when: 'the config is not JSON' },
   ERR_CONFIG: { code: 7, retryable: false, when: 'the config is JSON but asks for something impossible' },
   ERR_TRY_AGAIN: { code: 11, retryable: true, when: 'another call holds the lock longer than the deadline' },
-  ERR_UNAVAILABLE: { code: 50, retryable: true, when: 'STATUS: an ADD would fail now' },
+  ERR_UNAVAILABLE: {
+    code: 50,
+    retryable: true,
+    when: 'STATUS: an ADD would fail now; what is attached goes on working (a range without a free address, leases that cannot be written)',
+  },
+  ERR_LIMITED: {
+    code: 51,
+    retryable: true,
+    when: 'STATUS: the master is missing or down, so an ADD would be of no use now and what is attached may be cut off',
+  },
   ERR_EXHAUSTED: { code: 100, retryable: true, when: 'a range has no free address' },
   ERR_TAKEN: { code: 101, retryable: true, when: 'a requested address is held by another attachment' },
   ERR_KERNEL: { code: 102, retryable: true, when: 'the kernel refused a change; the message carries its words' },
@@ -64,13 +73,17 @@ export function toCniError(error: unknown): CniError {
   return new CniError('syscall' in error ? 'ERR_IO' : 'ERR_KERNEL', message, { cause: error })
 }
 
-/** Runs a check of STATUS: whatever it throws means that an ADD would fail now. */
-export function orUnavailable(check: () => void): void {
+/**
+ * Runs a check of STATUS: whatever it throws means that an ADD would fail now, or be of no use. `as` says what that means for
+ * the attachments that exist (SPEC section 2, STATUS): a full range and a ledger that cannot be written do not touch them (50), a
+ * master that is gone or down may cut them off (51).
+ */
+export function orUnavailable(check: () => void, as: 'ERR_UNAVAILABLE' | 'ERR_LIMITED' = 'ERR_UNAVAILABLE'): void {
   try {
     check()
   } catch (error) {
     const why = messageOf(error)
-    throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
+    throw new CniError(as, why, { cause: error })
   }
 }
 

@@ -172,6 +172,14 @@ describe('the other verbs', () => {
     await expect(checkClaim(requestOf(), deps, nothing)).resolves.toBeUndefined()
   })
 
+  it('say in STATUS that our own IPAM cannot serve, and nothing of what is attached, when its range is full', async () => {
+    const full = { ipam: { type: 'berth-ipam', range: '10.0.0.0/24', range_start: '10.0.0.9', range_end: '10.0.0.9' } }
+    await expect(checkAddressesReady(requestOf(full), deps)).resolves.toBeUndefined()
+    await acquireFor(requestOf(full))
+    const [name, message] = await failureOf(checkAddressesReady(requestOf(full), deps))
+    expect([name, message]).toEqual(['ERR_UNAVAILABLE', expect.stringContaining('10.0.0.9')])
+  })
+
   it('say in STATUS that our own IPAM cannot serve when its range is none', async () => {
     const request = requestOf({ ipam: { type: 'berth-ipam', range: 'x' } })
     expect(await failureOf(checkAddressesReady(request, deps))).toEqual([
