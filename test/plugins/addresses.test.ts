@@ -128,6 +128,17 @@ describe('claimFor()', () => {
   })
 })
 
+describe('planFor()', () => {
+  const netConfig = (vlan: number) => ({
+    ipam: { type: 'berth-ipam', networks: [{ name: 'a', subnets: [{ name: 's', cidr: '10.0.0.0/24', vlan }] }] },
+  })
+
+  it('refuses a network of a VLAN, which nobody here makes, and takes one of none', () => {
+    expect(() => planFor(requestOf(netConfig(20)))).toThrow('Cannot attach to vlan 20: "berth-macvlan" makes no VLAN')
+    expect(planFor(requestOf(netConfig(0))).rangeSets).toHaveLength(1)
+  })
+})
+
 describe('release()', () => {
   it('releases what our own IPAM gave', async () => {
     await acquireFor(requestOf(own))
