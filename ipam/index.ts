@@ -97,6 +97,16 @@ export function checkReady(store: Store, network: string, plan: Plan): void {
   if (plan.rangeSets.length > 0) checkFree(store, network, plan, thisNode(), new Date())
 }
 
+/** Lines that a GC writes of what it keeps, and as many of what is damaged: a node in trouble has thousands of either. */
+const gcWarningsMaxLines = 20
+
+/** The first lines, and one that says how many more there would be. */
+function atMost(lines: readonly string[], what: string): string[] {
+  const more = lines.length - gcWarningsMaxLines
+  if (more <= 0) return [...lines]
+  return [...lines.slice(0, gcWarningsMaxLines), `GC ${what} ${more} more; "berth leases list" and "check" show all`]
+}
+
 /** GC for a request: `cni.dev/valid-attachments` names what the runtime still knows. Returns warnings. */
 export function collect(store: Store, request: Request): string[] {
   const valid = request.config['cni.dev/valid-attachments']
@@ -110,10 +120,9 @@ export function collect(store: Store, request: Request): string[] {
     ((imported !== undefined || netns === undefined) && valid.length === 0)
   const wish = { node: thisNode(), nowMs: Date.now(), inUse: inUse() }
   const { kept, damaged } = collectGarbage(store, network, isValid, wish)
-  return [
-    ...kept.map((key) => `GC keeps ${describeKey(key)}: not in the list, but its network namespace is alive`),
-    ...damaged.map(
-      (name) => `GC leaves the damaged record "${name}" alone: a DEL of its attachment releases what it holds`,
-    ),
-  ]
+  const alive = kept.map((key) => `GC keeps ${describeKey(key)}: not in the list, but its network namespace is alive`)
+  const broken = damaged.map(
+    (name) => `GC leaves the damaged record "${name}" alone: a DEL of its attachment releases what it holds`,
+  )
+  return [...atMost(alive, 'keeps'), ...atMost(broken, 'leaves alone')]
 }
