@@ -63,6 +63,13 @@ export function keptNameOf(record: AttachmentRecord): string | undefined {
   return keptName(recordKey(record), { namespace, name })
 }
 
+/** Whether what is kept is kept for the pod of this record. Two long names may be cut to the same one: the records have them whole. */
+export const isKeptFor = (kept: AttachmentRecord, { network, ifName, pod }: AttachmentRecord): boolean =>
+  kept.network === network &&
+  kept.ifName === ifName &&
+  kept.pod?.namespace === pod?.namespace &&
+  kept.pod?.name === pod?.name
+
 export const isKeptName = (name: string): boolean => name.startsWith(keptPrefix)
 
 export const orderName = (space: string, { family, first, last }: Span): string =>
