@@ -5,9 +5,11 @@
 import { basename } from 'node:path'
 import type { main as runCli } from './cli/main.ts'
 import { isPluginName } from './plugins/dispatch.ts'
-import { defaultDataDir, main as plugin } from './plugins/main.ts'
+import { main as plugin } from './plugins/main.ts'
+import { dataDirOf } from './shared/data-dir.ts'
 import { endProcess } from './shared/host/libc.ts'
 import { log } from './shared/log.ts'
+import { messageOf } from './shared/message.ts'
 
 declare const BERTH_VERSION: string
 /** Evaluates the text of `cli/main.ts` (packaging/loader.cjs). */
@@ -17,7 +19,7 @@ const name = basename(process.argv0)
 
 async function start(): Promise<number> {
   if (isPluginName(name)) return await plugin(name, BERTH_VERSION)
-  return loadCli().main(process.argv.slice(2), process.env.BERTH_DATA_DIR || defaultDataDir, BERTH_VERSION)
+  return loadCli().main(process.argv.slice(2), dataDirOf(process.env), BERTH_VERSION)
 }
 
 start().then(
@@ -28,7 +30,7 @@ start().then(
   },
   (error) => {
     // The answer itself could not be written: whoever called is gone, and what was attached is for its DEL.
-    log('error', `cannot answer: ${error instanceof Error ? error.message : String(error)}`)
+    log('error', `cannot answer: ${messageOf(error)}`)
     process.exit(1)
   },
 )

@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type Cidr, parseCidr } from '../shared/address.ts'
+import { defaultDataDir } from '../shared/data-dir.ts'
+import { messageOf } from '../shared/message.ts'
 
 /** A command line that cannot be read: the message and the command's usage go to standard error, exit code 2. */
 export class UsageError extends Error {}
@@ -92,11 +94,13 @@ export const networkOption: Option = {
 }
 export const dryRunOption: Option = { type: 'boolean', about: 'say what would be done, and do nothing' }
 
+export const dataDirAbout = `where leases are kept (default ${defaultDataDir}, or BERTH_DATA_DIR)`
+
 const common: Readonly<Record<string, Option>> = {
   'data-dir': {
     type: 'string',
     value: 'DIR',
-    about: 'where leases are kept (default /var/lib/cni/berth, or BERTH_DATA_DIR)',
+    about: dataDirAbout,
   },
   help: { type: 'boolean', about: 'this text' },
 }
@@ -137,6 +141,6 @@ function read(command: Command, args: readonly string[]): ReturnType<typeof pars
   try {
     return parseArgs({ args: [...args], allowPositionals: true, strict: true, options })
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    throw new UsageError(messageOf(error))
   }
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { dataDirOf } from '../shared/data-dir.ts'
 import { isErrno } from '../shared/disk.ts'
 import { setLogLevel } from '../shared/log.ts'
 import { writeAll } from '../shared/write.ts'
@@ -36,5 +37,5 @@ export function main(args: readonly string[], dataDir: string, version: string):
 }
 
 if (import.meta.main) {
-  process.exitCode = main(process.argv.slice(2), process.env.BERTH_DATA_DIR || '/var/lib/cni/berth', 'from the sources')
+  process.exitCode = main(process.argv.slice(2), dataDirOf(process.env), 'from the sources')
 }

@@ -1,6 +1,7 @@
 /** Finds the command of a command line and runs it. */
 import { CniError } from '../shared/cni/errors.ts'
-import { type Command, type Context, type Outcome, runCommand, UsageError, usageOf } from './command.ts'
+import { messageOf } from '../shared/message.ts'
+import { type Command, type Context, dataDirAbout, type Outcome, runCommand, UsageError, usageOf } from './command.ts'
 import { hostLocal } from './import/host-local.ts'
 import { whereabouts } from './import/whereabouts.ts'
 import { check } from './leases/check.ts'
@@ -26,7 +27,7 @@ Commands:
 ${commands.map(({ words, summary }) => `  ${words.padEnd(18)}  ${summary}`).join('\n')}
 
 "berth <command> --help" tells its options. For all:
-  --data-dir DIR      where leases are kept (default /var/lib/cni/berth, or BERTH_DATA_DIR)
+  --data-dir DIR      ${dataDirAbout}
   --help              this text
 
 Exit code: 0 done, 1 failed or something is wrong, 2 the command line cannot be read.
@@ -49,9 +50,9 @@ function runFound(args: readonly string[], context: Context): Outcome {
 }
 
 /** What went wrong, with what an error of the IPAM knows besides. */
-function messageOf(error: unknown): string {
+function explain(error: unknown): string {
   if (error instanceof CniError && error.details !== '') return `${error.message} (${error.details})`
-  return error instanceof Error ? error.message : String(error)
+  return messageOf(error)
 }
 
 export interface Answer {
@@ -66,7 +67,7 @@ export function run(args: readonly string[], context: Context): Answer {
   try {
     return { stderr: '', exitCode: 0, ...runFound(args, context) }
   } catch (error) {
-    const message = `berth: ${printable(messageOf(error))}\n`
+    const message = `berth: ${printable(explain(error))}\n`
     if (!(error instanceof UsageError)) return { stdout: '', stderr: message, exitCode: 1 }
     const command = find(args)?.command
     return { stdout: '', stderr: `${message}\n${command === undefined ? usage : usageOf(command)}`, exitCode: 2 }

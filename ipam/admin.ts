@@ -27,6 +27,7 @@ export { checkSpace, type Skipped, type TakenOver } from './import/take-over.ts'
 export { type Pool, readPools } from './import/whereabouts.ts'
 export { leaseIp, leaseSpace } from './ledger/record.ts'
 export { defaultSpace } from './plan.ts'
+export type { Swept } from './sweep.ts'
 
 /** Whether the namespace of a record is still there, as far as can be seen from this node. */
 export const judge = (store: Store, record: AttachmentRecord): Judged =>
@@ -39,8 +40,8 @@ export const release = (store: Store, entry: Entry, force: boolean): boolean =>
 /** Releases what an unreadable record holds; false when there is none. */
 export const releaseUnreadable = (store: Store, key: AttachmentKey): boolean => releaseDamaged(store, key, Date.now())
 
-/** A sweep, or what it would do. */
-export const sweepByHand = (store: Store, graceMs: number, dryRun: boolean): Swept =>
+/** Releases what nobody holds any more, or only says so; what is gone for the first time waits `graceMs` for a second look. */
+export const sweepLeases = (store: Store, graceMs: number, dryRun: boolean): Swept =>
   sweep(store, { node: thisNode(), nowMs: Date.now(), graceMs, inUse: inUse(), dryRun })
 
 type ImportWish = Pick<TakeOverWish, 'space' | 'subnets' | 'dryRun' | 'onProgress'> & { readonly network: string }

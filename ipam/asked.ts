@@ -3,9 +3,10 @@ import { CniError } from '../shared/cni/errors.ts'
 import { keyValue } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { versionCarriesMany } from '../shared/cni/result.ts'
-import { readIfExists } from '../shared/disk.ts'
 import { readBootId, readHostIdentity } from '../shared/host/boot.ts'
 import type { Netns } from '../shared/host/netns.ts'
+import { messageOf } from '../shared/message.ts'
+import { readUserFile } from '../shared/user-file.ts'
 import type { Claim } from './claim.ts'
 import { type RequestedAddress, readRequested } from './decide.ts'
 import { parseResolvConf, resolvConfPath } from './dialects/host-local.ts'
@@ -24,23 +25,23 @@ const fileMaxBytes = 1024 * 1024
 
 export const thisNode = (): Node => ({ host: readHostIdentity(), bootId: readBootId() })
 
-/** The first of the files that is there, as JSON. Throws ERR_CONFIG that names the one that is not. */
+/** The first of the files that is there, as JSON. Throws ERR_CONFIG or ERR_IO that names the one that is not. */
 function readDefaults(ipam: unknown): unknown {
   const own = keyValue(ipam, 'configuration_path')
   for (const path of [...(typeof own === 'string' && own !== '' ? [own] : []), ...whereaboutsFiles]) {
-    const text = readIfExists(path, fileMaxBytes)
+    const text = readUserFile('the defaults in', path, fileMaxBytes)
     if (text === undefined) continue
     try {
       return JSON.parse(text)
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
+      const why = messageOf(error)
       throw new CniError('ERR_CONFIG', `Cannot read the defaults in "${path}": ${why}`, { cause: error })
     }
   }
   return undefined
 }
 
-/** The plan of a request's `ipam` object. Throws ERR_CONFIG when it has none, or one that cannot be read. */
+/** The plan of a request's `ipam` object. Throws ERR_CONFIG when it has none, or one that cannot be read, ERR_IO for its files. */
 export function planOf(request: Request): Plan {
   const ipam = keyValue(request.raw, 'ipam')
   if (ipam === undefined) throw new CniError('ERR_CONFIG', "IPAM config missing 'ipam' key")
@@ -56,8 +57,9 @@ export function planOf(request: Request): Plan {
 }
 
 function readResolvConf(path: string): Plan['dns'] {
-  const text = readIfExists(path, fileMaxBytes)
-  if (text === undefined) throw new CniError('ERR_CONFIG', `Cannot read "ipam.resolvConf": "${path}": no such file`)
+  const what = '"ipam.resolvConf":'
+  const text = readUserFile(what, path, fileMaxBytes)
+  if (text === undefined) throw new CniError('ERR_CONFIG', `Cannot read ${what} ${JSON.stringify(path)}: no such file`)
   return parseResolvConf(text)
 }
 

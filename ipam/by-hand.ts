@@ -76,7 +76,7 @@ export function whyHeld(store: Store, target: Target): string | undefined {
   return `the record of ${describeKey(recordKey(holder))} has lost its own name`
 }
 
-export type NamespaceState = 'alive' | 'gone' | 'unknown'
+type NamespaceState = 'alive' | 'gone' | 'unknown'
 
 export interface Judged {
   readonly state: NamespaceState

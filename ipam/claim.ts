@@ -8,6 +8,7 @@ import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { sameNetns } from '../shared/host/netns.ts'
 import { decide, type Grant, grantAgain, type Held, type RequestedAddress } from './decide.ts'
+import { isKeptFor } from './ledger/names.ts'
 import {
   type AttachmentRecord,
   describeKey,
@@ -120,7 +121,7 @@ function takeUpKept(store: Store, claim: Claim): Grant[] | undefined {
   if (claim.plan.keepMs === undefined) return undefined
   const wanted = newRecord(claim, [])
   const kept = store.findKept(wanted)
-  if (kept === undefined) return undefined
+  if (kept === undefined || !isKeptFor(kept.record, wanted)) return undefined
   const nowMs = claim.now.getTime()
   const expired = kept.sinceMs + (kept.record.keepMs ?? 0) < nowMs
   const again = expired ? undefined : grantsAgain(claim, kept.record.leases)

@@ -4,6 +4,7 @@
  */
 import { CniError } from '../shared/cni/errors.ts'
 import { type Claim, type Claimed, claimTogether } from './claim.ts'
+import { describeKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 
 /** More would make the first ones of a batch wait for the last ones' decisions. */
@@ -30,7 +31,8 @@ export class GroupCommit {
   claim(claim: Claim): Promise<Claimed> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length >= waitingMaxClaims) {
-        reject(new CniError('ERR_TRY_AGAIN', `Cannot claim: ${waitingMaxClaims} claims are waiting already`))
+        const who = describeKey(claim.key)
+        reject(new CniError('ERR_TRY_AGAIN', `Cannot claim for ${who}: ${waitingMaxClaims} claims are waiting already`))
         return
       }
       this.#waiting.push({ claim, resolve, reject })

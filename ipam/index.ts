@@ -12,14 +12,13 @@ import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sam
 import type { Store } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
 import { type Conflict, claimInstead } from './quarantine.ts'
-import { collectGarbage, inUse, type Swept, sweep } from './sweep.ts'
+import { collectGarbage, inUse } from './sweep.ts'
 
 export { planOf } from './asked.ts'
 export { releaseAddresses } from './claim.ts'
 export type { AttachmentRecord, Lease } from './ledger/record.ts'
 export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
 export type { Plan } from './plan.ts'
-export type { Swept } from './sweep.ts'
 export { emptyPlan }
 
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */
@@ -98,6 +97,16 @@ export function checkReady(store: Store, network: string, plan: Plan): void {
   if (plan.rangeSets.length > 0) checkFree(store, network, plan, thisNode(), new Date())
 }
 
+/** Lines that a GC writes of what it keeps, and as many of what is damaged: a node in trouble has thousands of either. */
+const gcWarningsMaxLines = 20
+
+/** The first lines, and one that says how many more there would be. */
+function atMost(lines: readonly string[], what: string): string[] {
+  const more = lines.length - gcWarningsMaxLines
+  if (more <= 0) return [...lines]
+  return [...lines.slice(0, gcWarningsMaxLines), `GC ${what} ${more} more; "berth leases list" and "check" show all`]
+}
+
 /** GC for a request: `cni.dev/valid-attachments` names what the runtime still knows. Returns warnings. */
 export function collect(store: Store, request: Request): string[] {
   const valid = request.config['cni.dev/valid-attachments']
@@ -111,14 +120,9 @@ export function collect(store: Store, request: Request): string[] {
     ((imported !== undefined || netns === undefined) && valid.length === 0)
   const wish = { node: thisNode(), nowMs: Date.now(), inUse: inUse() }
   const { kept, damaged } = collectGarbage(store, network, isValid, wish)
-  return [
-    ...kept.map((key) => `GC keeps ${describeKey(key)}: not in the list, but its network namespace is alive`),
-    ...damaged.map(
-      (name) => `GC leaves the damaged record "${name}" alone: a DEL of its attachment releases what it holds`,
-    ),
-  ]
+  const alive = kept.map((key) => `GC keeps ${describeKey(key)}: not in the list, but its network namespace is alive`)
+  const broken = damaged.map(
+    (name) => `GC leaves the damaged record "${name}" alone: a DEL of its attachment releases what it holds`,
+  )
+  return [...atMost(alive, 'keeps'), ...atMost(broken, 'leaves alone')]
 }
-
-/** Releases what nobody holds any more; what is gone for the first time waits `graceMs` for a second look. */
-export const sweepLeases = (store: Store, graceMs: number): Swept =>
-  sweep(store, { node: thisNode(), nowMs: Date.now(), graceMs, inUse: inUse() })

@@ -34,7 +34,7 @@ export interface Plan {
   readonly space: string
   readonly routes: readonly Route[]
   readonly dns: Dns
-  /** What the network says of the link, for the main plugin to use where its own config is silent. */
+  /** What the network says of the link, for the main plugin to use where its own config is silent, or to refuse. */
   readonly link: { readonly mtuBytes?: number; readonly vlan?: number }
   /** A freed address rests this long before somebody else gets it, unless nothing else is left. */
   readonly coolDownMs: number

@@ -6,6 +6,7 @@ import type { AttachmentKey } from '../shared/cni/request.ts'
 import { type Living, livingNamespaces, stillUsed } from '../shared/host/living.ts'
 import { netnsAlive } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
+import { messageOf } from '../shared/message.ts'
 import { type AttachmentRecord, describeKey, leaseIp, offenderOf, recordKey } from './ledger/record.ts'
 import { isExpired, type Kept, type Store } from './ledger/store.ts'
 
@@ -70,7 +71,7 @@ export function sweepEarlierBoots(store: Store, node: Node, nowMs: number): Atta
       store.remove(key, nowMs)
     } catch (error) {
       // One that cannot be removed must not keep everybody from attaching.
-      log('warn', `cannot release ${describeKey(key)}: ${error instanceof Error ? error.message : String(error)}`)
+      log('warn', `cannot release ${describeKey(key)}: ${messageOf(error)}`)
     }
   }
   store.setLastBoot(node.host, node.bootId)
@@ -149,7 +150,7 @@ const lookName = ({ network, containerId, ifName, claimedAt }: AttachmentRecord)
   [network, containerId, ifName, claimedAt].join(' ')
 
 /** What a GC did, and the names of the records that it could not read and so did not touch. */
-export interface Collected {
+interface Collected {
   readonly released: readonly AttachmentKey[]
   readonly kept: readonly AttachmentKey[]
   readonly damaged: readonly string[]

@@ -61,10 +61,21 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
   return result
 }
 
-/** What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG. */
+/**
+ * What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG, also for a network
+ * that is one of a VLAN: no plugin here makes one, and the pod would be in the untagged network with addresses of the other.
+ */
 export function planFor(request: Request): Plan {
   const type = request.config.ipam?.type
-  if (type === ipamType) return planOf(request)
+  if (type === ipamType) {
+    const plan = planOf(request)
+    const { vlan = 0 } = plan.link
+    // 0 is no VLAN.
+    if (vlan === 0) return plan
+    throw new CniError('ERR_CONFIG', `Cannot attach to vlan ${vlan}: "${request.config.type}" makes no VLAN`, {
+      details: `leave "vlan" out of "ipam.networks" when "master" is the link of VLAN ${vlan}`,
+    })
+  }
   if (type !== undefined && type !== '' && type === request.config.type) {
     throw new CniError('ERR_CONFIG', `Cannot use "${type}" as ipam.type: it is the main plugin itself`)
   }

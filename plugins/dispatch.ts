@@ -21,7 +21,7 @@ export interface Call {
   readonly readStdin: () => string
 }
 
-export interface Reply {
+interface Reply {
   readonly exitCode: 0 | 1
   readonly stdout: string
 }

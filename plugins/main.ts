@@ -3,18 +3,17 @@ import { readFileSync } from 'node:fs'
 import { openStore } from '../ipam/index.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { supportedVersions } from '../shared/cni/versions.ts'
+import { dataDirOf } from '../shared/data-dir.ts'
 import { setLogLevel } from '../shared/log.ts'
+import { messageOf } from '../shared/message.ts'
 import { writeAll } from '../shared/write.ts'
 import { dispatch } from './dispatch.ts'
-
-/** Where attachments and leases are kept unless BERTH_DATA_DIR says otherwise. */
-export const defaultDataDir = '/var/lib/cni/berth'
 
 function readStdin(): string {
   try {
     return readFileSync(0, 'utf8')
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
+    const why = messageOf(error)
     throw new CniError('ERR_IO', `error reading from stdin: ${why}`, { cause: error })
   }
 }
@@ -28,7 +27,7 @@ export async function main(name: string, version: string): Promise<number> {
     writeAll(2, about)
     return 0
   }
-  const store = openStore(environment.BERTH_DATA_DIR || defaultDataDir)
+  const store = openStore(dataDirOf(environment))
   const reply = await dispatch({ name, environment, readStdin }, { store, environment })
   writeAll(1, reply.stdout)
   return reply.exitCode

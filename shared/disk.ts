@@ -21,6 +21,7 @@ import {
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { log } from './log.ts'
+import { messageOf } from './message.ts'
 
 const directoryMode = 0o700
 const fileMode = 0o600
@@ -127,7 +128,7 @@ export function discardName(path: string): void {
   try {
     removeName(path)
   } catch (error) {
-    log('warn', `cannot remove "${path}": ${error instanceof Error ? error.message : String(error)}`)
+    log('warn', `cannot remove "${path}": ${messageOf(error)}`)
   }
 }
 

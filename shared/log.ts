@@ -7,7 +7,7 @@ import { writeSync } from 'node:fs'
 import { monotonicMs } from './clock.ts'
 
 const levels = ['error', 'warn', 'info', 'debug'] as const
-export type LogLevel = (typeof levels)[number]
+type LogLevel = (typeof levels)[number]
 
 /** A longer line is cut: a hostile config must not flood the runtime's log. */
 const lineMaxChars = 2000

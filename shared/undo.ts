@@ -5,6 +5,7 @@
  * itself is logged and never hides the error that started it, and the ones below it still run.
  */
 import { log } from './log.ts'
+import { messageOf } from './message.ts'
 
 export class Undo {
   readonly #steps: { readonly name: string; readonly revert: () => void | Promise<void> }[] = []
@@ -29,7 +30,7 @@ export class Undo {
       try {
         await step.revert()
       } catch (error) {
-        log('error', `cannot undo "${step.name}": ${error instanceof Error ? error.message : String(error)}`)
+        log('error', `cannot undo "${step.name}": ${messageOf(error)}`)
       }
     }
   }

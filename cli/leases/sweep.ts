@@ -1,6 +1,6 @@
 /** `berth leases sweep`: releases what nobody holds any more. */
-import { type Entry, sweepByHand } from '../../ipam/admin.ts'
-import { openStore, type Swept } from '../../ipam/index.ts'
+import { type Entry, type Swept, sweepLeases } from '../../ipam/admin.ts'
+import { openStore } from '../../ipam/index.ts'
 import { type Command, dryRunOption, jsonOption, UsageError } from '../command.ts'
 import { json, table } from '../table.ts'
 import { keptJson, leaseColumns, leaseRows } from './rows.ts'
@@ -52,7 +52,7 @@ export const sweep: Command = {
 Imported leases are never swept: nobody told their namespaces.`,
   run(options, _operand, { dataDir }) {
     const graceMs = graceOf(options.text('grace') ?? '60') * 1000
-    const swept = sweepByHand(openStore(dataDir), graceMs, options.flag('dry-run'))
+    const swept = sweepLeases(openStore(dataDir), graceMs, options.flag('dry-run'))
     if (options.flag('json')) {
       const expired = swept.expired.map((kept) => keptJson({ record: kept.record, kept }))
       return { stdout: json({ dryRun: options.flag('dry-run'), ...swept, expired }) }

@@ -75,7 +75,7 @@ export function readIpIn(network: Cidr, key: string, value: string): Ip | undefi
 
 const outside = (network: Cidr): string => `lies outside the range ${formatCidr(network)}`
 
-export const oneAddress = ({ family, value }: Ip): Span => ({ family, first: value, last: value })
+const oneAddress = ({ family, value }: Ip): Span => ({ family, first: value, last: value })
 
 /** A single address, or the whole of a prefix; undefined when the text is neither. */
 function parseSpan(text: string): Span | undefined {
@@ -168,7 +168,7 @@ export function readRouters(routes: readonly Route[], at = 'ipam.routes'): Ip[] 
   })
 }
 
-export interface AddressKeys {
+interface AddressKeys {
   readonly address: string
   readonly gateway: string
 }

@@ -6,6 +6,7 @@ import * as z from 'zod/mini'
 import { cidrNetwork, familyBits, formatIp, sameIp } from '../../shared/address.ts'
 import { keyed, keyValue, readKeys, text, textOrNone } from '../../shared/cni/keys.ts'
 import { type Dns, routesSchema } from '../../shared/cni/result.ts'
+import { crc32 } from '../ledger/crc32.ts'
 import { type Plan, type Range, usableSpan } from '../plan.ts'
 import {
   berthKeyDocs,
@@ -120,16 +121,9 @@ function refuseOverlaps(ranges: readonly Placed[]): void {
 const boundsText = ({ span: { family, first, last } }: Range): string =>
   [first, last].map((value) => formatIp({ family, value })).join('-')
 
-/** FNV-1a, 32 bits, as 8 hex digits. */
-function checksum(value: string): string {
-  let hash = 0x811c9dc5
-  for (const byte of new TextEncoder().encode(value)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return hash.toString(16).padStart(8, '0')
-}
-
 /** The peer has a folder for each network: two networks of one name meet only in one folder. */
 export const hostLocalSpace = (network: string, dataDir: string): string =>
-  dataDir === '' || dataDir === peerDataDir ? network : `${network}~${checksum(dataDir)}`
+  dataDir === '' || dataDir === peerDataDir ? network : `${network}~${crc32(dataDir)}`
 
 function readRuntimeSets(runtimeRanges: unknown): RangeConfig[][] {
   if (runtimeRanges === undefined || runtimeRanges === null) return []

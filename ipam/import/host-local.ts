@@ -12,7 +12,7 @@ const fileMaxBytes = 4096
 /** What old versions, which did not write it, always made. */
 const legacyIfName = 'eth0'
 
-export interface HostLocal {
+interface HostLocal {
   readonly found: readonly Found[]
   readonly skipped: readonly Skipped[]
   /** Files without an interface's name, for which `eth0` is assumed. */
@@ -20,7 +20,7 @@ export interface HostLocal {
 }
 
 /** One file; undefined when it is none of a lease. Pure. */
-export function parseHostLocal(
+function parseHostLocal(
   name: string,
   content: string,
   network: string,

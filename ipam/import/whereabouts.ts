@@ -6,6 +6,7 @@
 import * as z from 'zod/mini'
 import { type Cidr, cidrNetwork, cidrSpan, parseCidr, spanContains } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
+import { spellAt } from '../../shared/cni/keys.ts'
 import type { Found, Skipped } from './take-over.ts'
 
 /** What it gave before it wrote the interface down: Multus calls a pod's first secondary interface so. */
@@ -49,11 +50,15 @@ function readPool(object: unknown): Pool {
   const read = z.safeParse(poolSchema, object)
   if (!read.success) {
     const [issue] = read.error.issues
-    throw new CniError('ERR_DECODE', `Cannot read an IPPool: "${issue?.path.join('.')}": ${issue?.message}`)
+    const path = issue?.path ?? []
+    const name = spellAt(object, ['metadata', 'name'])
+    const what = `"${path.join('.')}": ${spellAt(object, path)}: ${issue?.message}`
+    throw new CniError('ERR_DECODE', `Cannot read the IPPool ${name}: ${what}`)
   }
   const { metadata, spec } = read.data
   const range = parseCidr(spec.range)
-  if (range === undefined) throw new CniError('ERR_DECODE', `Cannot read the IPPool "${metadata.name}"`)
+  if (range === undefined)
+    throw new CniError('ERR_DECODE', `Cannot read the IPPool "${metadata.name}": "${spec.range}" is not a range`)
   const { name } = metadata
   const prefix = prefixOf(name, spec.range)
   return { name, prefix, range, allocations: Object.entries(spec.allocations ?? {}) }
@@ -65,7 +70,7 @@ function prefixOf(name: string, range: string): string {
   return name.endsWith(`-${suffix}`) ? name.slice(0, -suffix.length - 1) : name
 }
 
-export interface Whereabouts {
+interface Whereabouts {
   readonly found: readonly Found[]
   readonly skipped: readonly Skipped[]
   /** Entries without an interface's name, for which `net1` is assumed. */

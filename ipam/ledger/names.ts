@@ -37,7 +37,7 @@ export function parseAddressName(name: string): { readonly space: string; readon
   return ip === undefined ? undefined : { space: at < 0 ? defaultSpace : name.slice(at + 1), ip }
 }
 
-export interface PodName {
+interface PodName {
   readonly namespace: string
   readonly name: string
 }
@@ -62,6 +62,13 @@ export function keptNameOf(record: AttachmentRecord): string | undefined {
   if (record.keepMs === undefined || namespace === undefined || name === undefined) return undefined
   return keptName(recordKey(record), { namespace, name })
 }
+
+/** Whether what is kept is kept for the pod of this record. Two long names may be cut to the same one: the records have them whole. */
+export const isKeptFor = (kept: AttachmentRecord, { network, ifName, pod }: AttachmentRecord): boolean =>
+  kept.network === network &&
+  kept.ifName === ifName &&
+  kept.pod?.namespace === pod?.namespace &&
+  kept.pod?.name === pod?.name
 
 export const isKeptName = (name: string): boolean => name.startsWith(keptPrefix)
 

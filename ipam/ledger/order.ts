@@ -5,12 +5,25 @@
  * there first. So the file is never synced, and a stale, damaged or missing one costs time and nothing else: entries of
  * held addresses are passed over, and free ones that it does not know are found by a look at all names when it runs out.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readdirSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readdirSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { formatIp, type Ip, parseIp, type Span, spanContains } from '../../shared/address.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, replaceUnsynced, sizeOf } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
 import { attachmentName, orderGives } from './names.ts'
+import {
+  appendTo,
+  type Entry,
+  entryAt,
+  freedBy,
+  parseEntry,
+  readAt,
+  removeIdle,
+  renderEntry,
+  type Tail,
+} from './order-lines.ts'
 import type { Order, OrderWish } from './store.ts'
 
 /** `berth-order 1 next <address> head <byte>`, spaces, line feed. */
@@ -20,75 +33,24 @@ const header = /^berth-order 1 next (\S+) head ([0-9]{1,15}) *\n/
 const chunkBytes = 65_536
 /** An entry's line is no longer: a time, an address, an attachment's name. */
 const lineMaxBytes = 320
-/** How far back an attachment's own addresses are looked for, and the times of those that were freed twice. */
+/** How far back an attachment's own addresses are looked for, and the turns of those that were freed twice. */
 const tailBytes = 16_384
-/** An order that nobody takes from, and many give back to, starts anew: all it knows can be found again. */
-const orderMaxBytes = 8 * 1024 * 1024
-
-interface Entry {
-  readonly freedAtMs: number
-  readonly ip: Ip
-  readonly key: string
-  readonly bytes: number
-}
-
-/** The end of a file from the byte `at` on. */
-interface Tail {
-  readonly at: number
-  readonly text: Buffer
-}
-
-function parseEntry(line: Buffer): Entry | undefined {
-  const [time = '', address = '', key = ''] = line.toString('utf8').split(' ')
-  const ip = parseIp(address)
-  // A time that is none would never be over.
-  return ip === undefined || !/^[0-9]{1,15}$/.test(time)
-    ? undefined
-    : { freedAtMs: Number(time), ip, key, bytes: line.length + 1 }
-}
-
-const renderEntry = (freedAtMs: number, ip: Ip, key: string): string => `${freedAtMs} ${formatIp(ip)} ${key}\n`
-
-/** Some bytes of a file; none when it is not there. */
-function readAt(path: string, position: number, length: number): Buffer {
-  let fd: number
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ELOOP', 'ENXIO')) return Buffer.alloc(0)
-    throw error
-  }
-  try {
-    // A pipe would keep everybody waiting, and a directory is no order either.
-    if (!fstatSync(fd).isFile()) return Buffer.alloc(0)
-    const bytes = Buffer.allocUnsafe(length)
-    return bytes.subarray(0, readSync(fd, bytes, 0, length, position))
-  } finally {
-    closeSync(fd)
-  }
-}
-
-function appendTo(path: string, text: string): void {
-  const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  try {
-    if (fstatSync(fd).size > orderMaxBytes) ftruncateSync(fd, 0)
-    writeSync(fd, text)
-  } finally {
-    closeSync(fd)
-  }
-}
+/**
+ * How far back is looked for what rests, in steps; some 10 000 releases. When more than that rest, those freed before them are the
+ * next to have rested: one that was given out of turn and freed there may be given too early, by what is left of its rest.
+ */
+const restingMaxBytes = 64 * tailBytes
 
 /** What fails here costs a search later: it must not fail a claim that is written, or a release on a full disk. */
 function orWarn(what: string, work: () => void): void {
   try {
     work()
   } catch (error) {
-    if (!isErrno(error, 'ENOENT'))
-      log('warn', `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`)
+    if (!isErrno(error, 'ENOENT')) log('warn', `cannot ${what}: ${messageOf(error)}`)
   }
 }
 
-export interface Freed {
+interface Freed {
   readonly space: string
   readonly ip: Ip
 }
@@ -124,6 +86,8 @@ export class FileOrder implements Order {
   #size: number
   #chunk: Buffer
   #chunkAt = 0
+  /** When it was last taken from. */
+  #nowMs: number | undefined
 
   constructor(path: string, span: Span, refill: Refill) {
     this.#path = path
@@ -143,6 +107,7 @@ export class FileOrder implements Order {
     // Freed addresses may be blocked: who asked for a reserved one frees it too, and a damaged file says anything.
     const mayGive = (ip: Ip): boolean =>
       spanContains(this.#span, ip) && !wish.blocked.some((span) => spanContains(span, ip))
+    this.#nowMs = wish.nowMs
     for (const ip of this.#known(wish)) if (mayGive(ip)) yield ip
     const found = this.#refill(wish.nowMs, wish.blocked)
     if (found.length === 0) return
@@ -161,22 +126,36 @@ export class FileOrder implements Order {
   *#known({ key, blocked, coolDownMs, nowMs }: OrderWish): Generator<Ip> {
     const tail = this.#tail()
     yield* freedBy(attachmentName(key), tail)
-    // Given out of turn, to who asked for it say, and freed again: the later entry says when.
-    const isFreedLater = (ip: Ip): boolean => {
-      const index = tail.text.lastIndexOf(` ${formatIp(ip)} `)
-      return index >= 0 && tail.at + index >= this.#head
-    }
     // A time to come is a clock set back since: nobody knows how long it rested.
     const rested = ({ freedAtMs }: Entry): boolean => freedAtMs > nowMs || freedAtMs + coolDownMs <= nowMs
+    let resting: Buffer | undefined
+    const rests = (ip: Ip): boolean => {
+      resting ??= this.#resting(tail, rested)
+      const index = resting.lastIndexOf(` ${formatIp(ip)} `)
+      const entry = index < 0 ? undefined : entryAt(resting, index)
+      return entry !== undefined && !rested(entry)
+    }
+    // Given out of turn, to who asked for it say, and freed again: the later entry says when. One that has rested by now and stands
+    // further back than the tail is not seen: then the address comes in the turn of its first freeing, and it has rested all the same.
+    const isFreedLater = (ip: Ip): boolean => {
+      const index = tail.text.lastIndexOf(` ${formatIp(ip)} `)
+      return (index >= 0 && tail.at + index >= this.#head) || rests(ip)
+    }
     for (let entry = this.#front(); entry !== undefined && rested(entry); entry = this.#front()) {
       const ip = this.#take(entry)
       if (!isFreedLater(ip)) yield ip
     }
-    for (const ip of this.#neverGiven(blocked)) if (!this.#rests(ip)) yield ip
+    for (const ip of this.#neverGiven(blocked)) if (!rests(ip)) yield ip
     for (let entry = this.#front(); entry !== undefined; entry = this.#front()) yield this.#take(entry)
   }
 
   save(): void {
+    const directory = dirname(this.#path)
+    const nowMs = this.#nowMs
+    // Configs that change make new orders: whoever makes one removes those that nobody uses any more.
+    if (nowMs !== undefined && sizeOf(this.#path) === 0) {
+      orWarn(`remove what is idle in "${directory}"`, () => removeIdle(directory, nowMs))
+    }
     orWarn(`save "${this.#path}"`, () => this.#save())
   }
 
@@ -244,11 +223,16 @@ export class FileOrder implements Order {
     }
   }
 
-  /** Whether an address is among the freed ones that still rest; only those are left when this is asked. */
-  #rests(ip: Ip): boolean {
-    if (this.#size <= this.#head) return false
-    this.#load(this.#head, this.#size - this.#head)
-    return this.#chunk.indexOf(` ${formatIp(ip)} `, this.#head - this.#chunkAt) >= 0
+  /** The end of the file from before the first entry that still rests, but no more than restingMaxBytes of it. */
+  #resting(tail: Tail, rested: (entry: Entry) => boolean): Buffer {
+    for (let window = tailBytes; ; window *= 4) {
+      const at = window === tailBytes ? tail.at : Math.max(this.#head, this.#size - window)
+      const text = window === tailBytes ? tail.text : readAt(this.#path, at, this.#size - at)
+      if (at <= this.#head || window >= restingMaxBytes) return text
+      // Amid the file it begins within a line.
+      const first = entryAt(text, text.indexOf(10) + 1)
+      if (first !== undefined && rested(first)) return text
+    }
   }
 
   /** What was freed last. */
@@ -257,16 +241,4 @@ export class FileOrder implements Order {
     const whole = this.#chunkAt <= at && this.#size <= this.#chunkAt + this.#chunk.length
     return { at, text: whole ? this.#chunk.subarray(at - this.#chunkAt) : readAt(this.#path, at, tailBytes) }
   }
-}
-
-/** What an attachment freed itself, the last first. */
-function freedBy(key: string, { text }: Tail): Ip[] {
-  const entries: Ip[] = []
-  const pattern = ` ${key}\n`
-  for (let at = text.indexOf(pattern); at >= 0; at = text.indexOf(pattern, at + 1)) {
-    const line = text.subarray(text.lastIndexOf(10, at) + 1, text.indexOf(10, at + 1))
-    const entry = parseEntry(line)
-    if (entry !== undefined) entries.unshift(entry.ip)
-  }
-  return entries
 }

@@ -19,6 +19,8 @@ export const ipamPlugin: Plugin = {
   async add(request, { store }) {
     const plan = planOf(request)
     if (plan.probe) log('warn', '"ipam.conflictCheck" is ignored: only a Berth plugin can ask the wire')
+    const { vlan = 0 } = plan.link
+    if (vlan !== 0) log('warn', `vlan ${vlan} of "ipam.networks" is ignored: it is for the main plugin to attach to it`)
     // The main plugin works in the namespace; here it only identifies the attachment's pod, where there is one.
     using netns = openNetnsIfAny(request.netnsPath, request.netnsOverride)
     return ipamResult(claim(store, request, plan, netns).record, plan)

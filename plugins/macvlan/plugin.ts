@@ -1,14 +1,20 @@
 /** berth-macvlan: its verbs. */
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
-import { orUnavailable } from '../../shared/cni/errors.ts'
+import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { checkAddressesReady, collectFor } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
-import { macvlanConfig, macvlanKeyWarnings } from './config.ts'
+import { type MacvlanConfig, macvlanConfig, macvlanKeyWarnings } from './config.ts'
 import { del } from './del.ts'
 import { findMaster } from './master.ts'
+
+/** An ADD would succeed on a master that is down, and give its pod a wire that leads nowhere. */
+function checkMaster(host: NetlinkSocket, config: MacvlanConfig): void {
+  const master = findMaster(host, config)
+  if (!master.up) throw new CniError('ERR_CONFIG', `Cannot use master "${master.name}": it is down`)
+}
 
 export const macvlanPlugin: Plugin = {
   add,
@@ -21,7 +27,7 @@ export const macvlanPlugin: Plugin = {
     // A master in the container cannot be looked for before there is one.
     if (!config.masterInContainer) {
       using host = new NetlinkSocket()
-      orUnavailable(() => findMaster(host, config))
+      orUnavailable(() => checkMaster(host, config), 'ERR_LIMITED')
     }
     await checkAddressesReady(request, deps)
   },

@@ -12,7 +12,7 @@ const knownArgs = [
   'K8S_POD_UID',
   'K8S_POD_INFRA_CONTAINER_ID',
 ] as const
-export type CniArg = (typeof knownArgs)[number]
+type CniArg = (typeof knownArgs)[number]
 export type CniArgs = Readonly<Partial<Record<CniArg, string>>>
 
 const isKnown = (key: string): key is CniArg => knownArgs.some((known) => known === key)

@@ -2,6 +2,7 @@
  * The one table of errors. Codes 1-99 are the specification's (SPEC section 5, "Error"), 100 and up are ours.
  * `retryable`: the same call may succeed later without anybody changing anything.
  */
+import { messageOf } from '../message.ts'
 import { impliedVersion, newestVersion } from './versions.ts'
 
 export const errorTable = {
@@ -15,11 +16,24 @@ export const errorTable = {
     retryable: false,
     when: 'a CNI_* variable is missing or hostile, or names no network namespace',
   },
-  ERR_IO: { code: 5, retryable: true, when: 'standard input or the lease directory cannot be read or written' },
+  ERR_IO: {
+    code: 5,
+    retryable: true,
+    when: 'standard input, the lease directory or a file that the config names cannot be read or written',
+  },
   ERR_DECODE: { code: 6, retryable: false, when: 'the config is not JSON' },
   ERR_CONFIG: { code: 7, retryable: false, when: 'the config is JSON but asks for something impossible' },
   ERR_TRY_AGAIN: { code: 11, retryable: true, when: 'another call holds the lock longer than the deadline' },
-  ERR_UNAVAILABLE: { code: 50, retryable: true, when: 'STATUS: an ADD would fail now' },
+  ERR_UNAVAILABLE: {
+    code: 50,
+    retryable: true,
+    when: 'STATUS: an ADD would fail now; what is attached goes on working (a range without a free address, leases that cannot be written)',
+  },
+  ERR_LIMITED: {
+    code: 51,
+    retryable: true,
+    when: 'STATUS: the master is missing or down, so an ADD would be of no use now and what is attached may be cut off',
+  },
   ERR_EXHAUSTED: { code: 100, retryable: true, when: 'a range has no free address' },
   ERR_TAKEN: { code: 101, retryable: true, when: 'a requested address is held by another attachment' },
   ERR_KERNEL: { code: 102, retryable: true, when: 'the kernel refused a change; the message carries its words' },
@@ -30,7 +44,7 @@ export const errorTable = {
   ERR_INTERNAL: { code: 999, retryable: false, when: 'a defect in this program' },
 } as const satisfies Record<string, { code: number; retryable: boolean; when: string }>
 
-export type ErrorName = keyof typeof errorTable
+type ErrorName = keyof typeof errorTable
 
 /** An error that a CNI runtime gets to see. `message` says what could not be done, with the value, and why. */
 export class CniError extends Error {
@@ -53,19 +67,23 @@ export class CniError extends Error {
  */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   const numbered = error instanceof Error && 'errno' in error && typeof error.errno === 'number'
   if (!numbered) return new CniError('ERR_INTERNAL', message, { cause: error })
   return new CniError('syscall' in error ? 'ERR_IO' : 'ERR_KERNEL', message, { cause: error })
 }
 
-/** Runs a check of STATUS: whatever it throws means that an ADD would fail now. */
-export function orUnavailable(check: () => void): void {
+/**
+ * Runs a check of STATUS: whatever it throws means that an ADD would fail now, or be of no use. `as` says what that means for
+ * the attachments that exist (SPEC section 2, STATUS): a full range and a ledger that cannot be written do not touch them (50), a
+ * master that is gone or down may cut them off (51).
+ */
+export function orUnavailable(check: () => void, as: 'ERR_UNAVAILABLE' | 'ERR_LIMITED' = 'ERR_UNAVAILABLE'): void {
   try {
     check()
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new CniError('ERR_UNAVAILABLE', why, { cause: error })
+    const why = messageOf(error)
+    throw new CniError(as, why, { cause: error })
   }
 }
 

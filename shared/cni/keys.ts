@@ -46,10 +46,14 @@ export const texts = z.array(text)
 /** The kernel keeps MTUs, metrics and the like in 32 bits. */
 export const uint32 = z.int().check(z.gte(0), z.lte(0xffffffff))
 
+/** A value as messages quote it. */
 const spell = (value: unknown): string => JSON.stringify(value)?.slice(0, 200) ?? 'nothing'
 
 const valueAt = (raw: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((value, key) => (Array.isArray(value) ? value[Number(key)] : keyValue(value, String(key))), raw)
+
+/** What stands at a place that a schema complains of, as messages quote it. */
+export const spellAt = (raw: unknown, path: readonly PropertyKey[]): string => spell(valueAt(raw, path))
 
 /** Reads `raw` by `schema`; throws ERR_CONFIG that names the key (below `where`), the value and what it must be. */
 export function readKeys<Schema extends z.ZodMiniType>(schema: Schema, raw: unknown, where: string): z.output<Schema> {
@@ -58,7 +62,7 @@ export function readKeys<Schema extends z.ZodMiniType>(schema: Schema, raw: unkn
   const issue = read.error.issues[0]
   const path = issue?.path ?? []
   const name = [where, ...path.map(String)].filter((part) => part !== '').join('.')
-  const value = spell(valueAt(raw, path))
+  const value = spellAt(raw, path)
   throw new CniError('ERR_CONFIG', `Cannot read "${name || 'the config'}": ${value}: ${issue?.message ?? 'is invalid'}`)
 }
 

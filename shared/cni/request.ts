@@ -2,6 +2,7 @@
  * One CNI call, read once from environment and standard input into a frozen Request. Reading does nothing else: no
  * lock, no namespace, no kernel. Texts and order of the complaints are those of the reference library (pkg/skel).
  */
+import { messageOf } from '../message.ts'
 import { type CniArgs, parseArgs } from './args.ts'
 import { CniError } from './errors.ts'
 import { keyValue, readKeys } from './keys.ts'
@@ -129,7 +130,7 @@ export function parseConfig(stdin: string): Record<string, unknown> {
   try {
     raw = JSON.parse(stdin)
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
+    const why = messageOf(error)
     throw new CniError('ERR_DECODE', `error unmarshall network config: ${why}`, { cause: error })
   }
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {

@@ -54,9 +54,9 @@ let made: ReturnType<typeof makeSchemas> | undefined
 export type Route = z.output<typeof routeSchema>
 export type Dns = z.output<typeof dnsSchema>
 type Modern = z.output<ReturnType<typeof makeSchemas>['modern']>
-export type ResultInterface = Modern['interfaces'][number]
+type ResultInterface = Modern['interfaces'][number]
 /** An address of a result: CIDR text; `interface` is an index into the result's interfaces. */
-export type ResultIp = Modern['ips'][number]
+type ResultIp = Modern['ips'][number]
 
 export interface Result {
   readonly interfaces: readonly ResultInterface[]

@@ -137,8 +137,8 @@ describe('berth import whereabouts', () => {
     ['', 'there is no IPPool in the input'],
     ['kind: Pod', 'there is no IPPool in the input'],
     ['kind: [', 'neither JSON nor YAML'],
-    [pool('10.0.0.0', {}), '"spec.range": not a range'],
-    [{ kind: 'IPPool', metadata: { name: 'x' } }, '"spec"'],
+    [pool('10.0.0.0', {}), 'Cannot read the IPPool "10.0.0.0": "spec.range": "10.0.0.0": not a range'],
+    [{ kind: 'IPPool', metadata: { name: 'x' } }, 'Cannot read the IPPool "x": "spec": nothing: '],
     [
       `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghi'.replace(/./g, (letter, at) => `${letter}: &${letter} [${`*${'abcdefgh'[at]},`.repeat(9)}]\n`)}`,
       'alias',

@@ -1,6 +1,7 @@
 /** What must hold in a data directory after a call was killed or failed, and whatever a runtime does next. */
 import { existsSync } from 'node:fs'
-import { type Finding, openStore, sweepLeases } from '../../ipam/index.ts'
+import { sweepLeases } from '../../ipam/admin.ts'
+import { type Finding, openStore } from '../../ipam/index.ts'
 import { copyDirectory, heldBy, namesOfContainer, strayAddresses } from './directory.ts'
 import {
   add,
@@ -116,7 +117,7 @@ async function checkDel(one: Case, dataDir: string): Promise<Wrong> {
   const { exitCode, stdout } = await call(dataDir, { verb: 'DEL', containerId: containerOf(one), sticky })
   const gone = [...unless(exitCode === 0, `the DEL failed: ${stdout}`), ...checkGone(one, dataDir)]
   await call(dataDir, { verb: 'GC', containerId: '' })
-  sweepLeases(openStore(dataDir), 0)
+  sweepLeases(openStore(dataDir), 0, false)
   const state = checkState(one, dataDir, true)
   const another = await add(dataDir, { containerId: 'next' })
   if (!sticky || one.fault.startsWith('ENOSPC')) return [...gone, ...state, ...(await checkFill(dataDir))]
@@ -147,7 +148,7 @@ async function checkAgain(one: Case, dataDir: string): Promise<Wrong> {
 /** Nobody comes back for it: GC and sweep find what is left. */
 async function checkSweep(one: Case, dataDir: string): Promise<Wrong> {
   const { exitCode, stdout } = await call(dataDir, { verb: 'GC', containerId: '' })
-  sweepLeases(openStore(dataDir), 0)
+  sweepLeases(openStore(dataDir), 0, false)
   const failed = unless(exitCode === 0, `the GC failed: ${stdout}`)
   if (one.scenario.name === 'DEL of a damaged record') return failed
   const left = ['c1', 'c2'].flatMap((id) => namesOfContainer(dataDir, id))

@@ -82,7 +82,13 @@ test('STATUS says what an ADD would fail of', () => {
   const pod = host.pod()
   expect(host.call('STATUS', pod, host.config())).toEqual({ exitCode: 0, stdout: '', stderr: '' })
   const noMaster = host.call('STATUS', pod, host.config({ master: 'absent' }))
-  expect(JSON.parse(noMaster.stdout)).toMatchObject({ code: 50, msg: expect.stringContaining('"absent"') })
+  expect(JSON.parse(noMaster.stdout)).toMatchObject({ code: 51, msg: expect.stringContaining('"absent"') })
+  ip('-n', host.node, 'link', 'set', host.nic, 'down')
+  expect(JSON.parse(host.call('STATUS', pod, host.config()).stdout)).toMatchObject({
+    code: 51,
+    msg: `Cannot use master "${host.nic}": it is down`,
+  })
+  ip('-n', host.node, 'link', 'set', host.nic, 'up')
   const noDirectory = host.call('STATUS', pod, host.config(), { environment: { BERTH_DATA_DIR: '/proc/berth' } })
   expect(JSON.parse(noDirectory.stdout)).toMatchObject({ code: 50, msg: expect.stringContaining('/proc/berth') })
 })

@@ -55,7 +55,6 @@ test('ADD takes the networks of a NetConfig as they are, and the link has their 
         {
           name: 'subnet1',
           cidr: '172.17.0.0/24',
-          vlan: 20,
           gateway: '172.17.0.1',
           allocationRanges: [
             { start: '172.17.0.10', end: '172.17.0.11' },
@@ -75,6 +74,9 @@ test('ADD takes the networks of a NetConfig as they are, and the link has their 
   expect(ip('-n', pod.name, 'route', 'show', 'default')).toContain('via 172.17.0.1')
   const second = host.pod()
   expect(host.add(second, config).ips?.[0]?.address).toBe('172.17.0.20/24')
+  const tagged = [{ ...networks[0], subnets: [{ ...networks[0]?.subnets[0], vlan: 20 }] }]
+  const refused = host.call('ADD', host.pod(), host.config({ ipam: { type: 'berth-ipam', networks: tagged } }))
+  expect(JSON.parse(refused.stdout)).toMatchObject({ code: 7, msg: expect.stringContaining('vlan 20') })
   for (const one of [pod, second]) host.call('DEL', one, config)
 })
 

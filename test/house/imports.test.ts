@@ -43,6 +43,28 @@ test('every import is one that the table of ARCHITECTURE.md allows', () => {
   expect(forbidden).toEqual([])
 })
 
+/** The names that a file takes from others: `<path> <name>`, and `<path> *` for all of them. */
+function namesFrom({ path, text }: Source): string[] {
+  const taken = text.matchAll(/^(?:import|export)(?: type)? (\{[^}]*\}|\*[^']*?) from '(\.[^']+)'/gm)
+  return [...taken].flatMap(([, names = '', specifier = '']) => {
+    const target = normalize(join(dirname(path), specifier))
+    if (names.startsWith('*')) return [`${target} *`]
+    return [...names.matchAll(/(?:type )?(\w+)(?: as \w+)?\s*[,}]/g)].map((match) => `${target} ${match[1]}`)
+  })
+}
+
+test('every exported name of the program has somebody who imports it', () => {
+  // Tests count: a small part that is tested by itself is worth its export.
+  const taken = new Set(sources.flatMap(namesFrom))
+  const exported = /^export (?:async )?(?:const|let|function\*?|class|interface|type) (\w+)/gm
+  const idle = programSources.flatMap(({ path, text }) =>
+    [...text.matchAll(exported)]
+      .map((match) => `${path} ${match[1]}`)
+      .filter((name) => !taken.has(name) && !taken.has(`${path} *`)),
+  )
+  expect(idle).toEqual([])
+})
+
 test('no file imports itself over others', () => {
   const graph = new Map(
     sources.map((source) => [source.path, importsOf(source).filter((target) => target.endsWith('.ts'))]),

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { claimOf, planOf, thisNode } from '../../ipam/asked.ts'
 import { emptyPlan } from '../../ipam/plan.ts'
@@ -42,6 +42,14 @@ describe('planOf() of a config with a file of defaults', () => {
     expect([failure.code, failure.message]).toEqual([7, expect.stringContaining(message)])
   })
 
+  it.each([
+    ['a directory', '/etc', 'it is a directory'],
+    ['endless', '/dev/zero', 'it is not a regular file'],
+  ])('fails with code 7 and says what it is when it is %s', (_, configuration_path, why) => {
+    const failure = failureOf(() => planFor({ range, configuration_path }))
+    expect([failure.code, failure.message]).toEqual([7, `Cannot read the defaults in "${configuration_path}": ${why}`])
+  })
+
   it('reads none when the config is of another dialect', () => {
     const configuration_path = fileOf('flat.conf', '{')
     expect(planFor({ subnet: range, configuration_path }).rangeSets).toHaveLength(1)
@@ -64,6 +72,29 @@ describe('planOf() of a config with resolvConf', () => {
       7,
       `Cannot read "ipam.resolvConf": "${folder}/absent": no such file`,
     ])
+  })
+
+  it('follows a symbolic link, as /etc/resolv.conf often is one', () => {
+    fileOf('stub-resolv.conf', 'nameserver 127.0.0.53\n')
+    symlinkSync('stub-resolv.conf', `${folder}/resolv.conf`)
+    const { dns } = planFor({ subnet: range, resolvConf: `${folder}/resolv.conf` })
+    expect(dns).toEqual({ nameservers: ['127.0.0.53'] })
+  })
+
+  it.each([
+    ['a directory', '/etc', 7, 'it is a directory'],
+    ['endless', '/dev/zero', 7, 'it is not a regular file'],
+    ['not readable', '/proc/self/mem', 5, 'EIO: i/o error, read'],
+  ])('fails and names the file when it is %s', (_, resolvConf, code, why) => {
+    const failure = failureOf(() => planFor({ subnet: range, resolvConf }))
+    expect([failure.code, failure.message]).toEqual([code, `Cannot read "ipam.resolvConf": "${resolvConf}": ${why}`])
+  })
+
+  it('fails and says how large the file is when it is too large', () => {
+    const resolvConf = fileOf('resolv.conf', '#'.repeat(1024 * 1024 + 1))
+    expect(failureOf(() => planFor({ subnet: range, resolvConf })).message).toBe(
+      `Cannot read "ipam.resolvConf": "${resolvConf}": it has 1048577 bytes, and at most 1048576 are read`,
+    )
   })
 
   it('leaves the file alone when the dialect has no such key', () => {

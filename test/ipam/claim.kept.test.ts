@@ -87,6 +87,16 @@ describe('claimAddresses() for a pod whose addresses are kept', () => {
     expect([store.list().kept, store.inspect()]).toEqual([[], []])
   })
 
+  it('gives them to no pod whose name is so long that it is kept under the same one', () => {
+    // Cut at the same byte, and of one CRC-32.
+    const [one, other] = [`${'a'.repeat(240)}c50963c80102`, `${'a'.repeat(240)}d3f504638284`]
+    claim('a', { ...sticky, pod: one })
+    release('a')
+    expect(store.list().kept).toHaveLength(1)
+    expect(claim('b', { ...sticky, pod: other })).toEqual(['10.0.0.3/24'])
+    expect(claim('c', { ...sticky, pod: other, ifName: 'net2' })).not.toContain('10.0.0.3/24')
+  })
+
   it.each<[string, Wish]>([
     ['by a pod of another name', { pod: 'web-1', keepMs: dayMs }],
     ['by a pod that keeps nothing', { pod: 'web-0' }],

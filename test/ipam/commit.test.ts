@@ -74,6 +74,11 @@ describe('GroupCommit.claim()', () => {
     const many = Array.from({ length: 4097 }, () => claimOf('same', { plan }))
     const outcomes = await outcomesOf(many)
     expect(outcomes.at(-1)).toBe('ERR_TRY_AGAIN')
+    const waiting = many.slice(1).map((claim) => commit.claim(claim))
+    await expect(commit.claim(claimOf('late', { plan }))).rejects.toThrow(
+      'Cannot claim for "late/net1" of network "storage": 4096 claims are waiting already',
+    )
+    await Promise.allSettled(waiting)
     expect(outcomes.slice(8, 4096).filter((one) => one !== undefined)).toEqual([])
   })
 

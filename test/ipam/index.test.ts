@@ -1,4 +1,4 @@
-import { statSync, unlinkSync } from 'node:fs'
+import { statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import {
   type AttachmentRecord,
@@ -221,6 +221,19 @@ describe('collect()', () => {
     ])
     expect(listed()).toEqual(['ctr-1'])
     expect(releaseAddresses(store, keyOf('ctr-1'), new Date())).toBe(true)
+  })
+
+  it('warns of 20 that it keeps and of 20 that are damaged, and says how many more there are', () => {
+    for (let index = 0; index < 22; index++) {
+      claimFor(requestOf({ ipam }, { CNI_CONTAINERID: `ctr-${index}` }))
+      writeFileSync(`${dataDir}/leases/other,bad-${index},net1`, 'no record')
+    }
+    const warnings = gc(attachments())
+    expect(warnings).toHaveLength(42)
+    expect(warnings[19]).toMatch(/^GC keeps "ctr-\d+\/net1"/)
+    expect(warnings[20]).toBe('GC keeps 2 more; "berth leases list" and "check" show all')
+    expect(warnings[41]).toBe('GC leaves alone 2 more; "berth leases list" and "check" show all')
+    expect(listed()).toHaveLength(22)
   })
 })
 

@@ -128,6 +128,17 @@ describe('claimFor()', () => {
   })
 })
 
+describe('planFor()', () => {
+  const netConfig = (vlan: number) => ({
+    ipam: { type: 'berth-ipam', networks: [{ name: 'a', subnets: [{ name: 's', cidr: '10.0.0.0/24', vlan }] }] },
+  })
+
+  it('refuses a network of a VLAN, which nobody here makes, and takes one of none', () => {
+    expect(() => planFor(requestOf(netConfig(20)))).toThrow('Cannot attach to vlan 20: "berth-macvlan" makes no VLAN')
+    expect(planFor(requestOf(netConfig(0))).rangeSets).toHaveLength(1)
+  })
+})
+
 describe('release()', () => {
   it('releases what our own IPAM gave', async () => {
     await acquireFor(requestOf(own))
@@ -170,6 +181,14 @@ describe('the other verbs', () => {
 
   it('check nothing in CHECK when there is no ipam', async () => {
     await expect(checkClaim(requestOf(), deps, nothing)).resolves.toBeUndefined()
+  })
+
+  it('say in STATUS that our own IPAM cannot serve, and nothing of what is attached, when its range is full', async () => {
+    const full = { ipam: { type: 'berth-ipam', range: '10.0.0.0/24', range_start: '10.0.0.9', range_end: '10.0.0.9' } }
+    await expect(checkAddressesReady(requestOf(full), deps)).resolves.toBeUndefined()
+    await acquireFor(requestOf(full))
+    const [name, message] = await failureOf(checkAddressesReady(requestOf(full), deps))
+    expect([name, message]).toEqual(['ERR_UNAVAILABLE', expect.stringContaining('10.0.0.9')])
   })
 
   it('say in STATUS that our own IPAM cannot serve when its range is none', async () => {

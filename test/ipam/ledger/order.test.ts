@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FileOrder, noteFreed } from '../../../ipam/ledger/order.ts'
 import { formatIp, type Ip, type Span } from '../../../shared/address.ts'
@@ -216,6 +216,26 @@ describe('FileOrder with many entries', () => {
     expect(take(2, { span, container: 'own' })).toEqual([at(5000), at(1)])
   })
 
+  /** Many that rest, freed one after the other up to now. */
+  const resting = (): string =>
+    Array.from({ length: count }, (_, index) => line(index).replace(/^\d+/, `${nowMs - count + index}`)).join('')
+
+  it.each([
+    ['among a few', 1],
+    ['before many others', 0],
+  ])('lets an address rest that was freed twice when the later time stands %s that rest', (_, position) => {
+    const [early, late] = [`${nowMs - day} ${at(5000)} a\n`, `${nowMs - count} ${at(5000)} a\n`]
+    const lines = position === 1 ? late : late + resting()
+    writeFileSync(pathOf(span), `${header}\n${early}${nowMs - day} ${at(6000)} a\n${lines}`)
+    expect(take(1, { span })).toEqual([at(6000)])
+  })
+
+  it('lets what was never given by turn rest when many others rest behind it', () => {
+    const next = header.replace('none', at(4999)).padEnd(127).slice(0, 127)
+    writeFileSync(pathOf(span), `${next}\n${nowMs - count} ${at(5000)} a\n${resting()}`)
+    expect(take(2, { span })).toEqual([at(4999), at(5001)])
+  })
+
   it('loses none that was freed while others were given', () => {
     const lines = Array.from({ length: count }, (_, index) => line(index))
     writeFileSync(pathOf(span), `${header}\n${lines.join('')}`)
@@ -227,6 +247,30 @@ describe('FileOrder with many entries', () => {
     taken.push(...all({ span }))
     const late = Array.from({ length: count / 10 }, (_, index) => at(count + index * 10))
     expect(taken).toEqual([...lines.map((_, index) => at(index)), ...late])
+  })
+})
+
+describe('FileOrder.save()', () => {
+  const [old, other] = [spanFrom('10.9.0.1', '10.9.0.9'), spanFrom('10.8.0.1', '10.8.0.9')]
+  const touched = (span: Span, ageMs: number): void =>
+    utimesSync(pathOf(span), new Date(), new Date(Date.now() - ageMs))
+
+  it('removes the orders that nobody used for 90 days when it makes a new one, and no others', () => {
+    for (const span of [old, other]) take(1, { span })
+    touched(old, 90.1 * day)
+    touched(other, 89.9 * day)
+    mkdirSync(`${folder}/folder`)
+    utimesSync(`${folder}/folder`, 0, 0)
+    take(1, { nowMs: Date.now() })
+    expect(readdirSync(folder)).toHaveLength(3)
+    expect(existsSync(pathOf(old))).toBe(false)
+  })
+
+  it('leaves them when its own is there already', () => {
+    for (const span of [small, old]) take(1, { span })
+    touched(old, 100 * day)
+    take(1, { nowMs: Date.now() })
+    expect(existsSync(pathOf(old))).toBe(true)
   })
 })
 
