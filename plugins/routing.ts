@@ -60,7 +60,7 @@ export function kernelRoutes(result: Result): KernelRoute[] {
 }
 
 /** What the kernel is told of a link's addresses besides the addresses. */
-export interface Routing {
+interface Routing {
   readonly routes: readonly KernelRoute[]
   /** Empty without source routing. */
   readonly rules: readonly SourceRule[]

@@ -2,6 +2,7 @@
  * DEL: the interface first, its addresses last. What is absent is done; what fails stays recorded, so that a retry goes
  * on where this one stopped.
  */
+
 import type { AttachmentRecord } from '../../ipam/index.ts'
 import { parseCidr } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
@@ -13,6 +14,7 @@ import { deleteLink, findLink } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
 import { release } from '../addresses.ts'
 import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
@@ -34,7 +36,7 @@ function previousOf({ config, version }: Request): Result | undefined {
   try {
     return parseResult(config.prevResult, version)
   } catch (error) {
-    log('warn', `prevResult is ignored: ${error instanceof Error ? error.message : String(error)}`)
+    log('warn', `prevResult is ignored: ${messageOf(error)}`)
     return undefined
   }
 }
@@ -103,7 +105,7 @@ function holdIfRoom({ store }: Deps, { key }: Request): Disposable | undefined {
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined
     if (!isErrno(cause, 'ENOSPC', 'EDQUOT')) throw error
-    log('warn', error instanceof Error ? error.message : String(error))
+    log('warn', messageOf(error))
     return undefined
   }
 }

@@ -54,7 +54,7 @@ let made: ReturnType<typeof makeSchemas> | undefined
 export type Route = z.output<typeof routeSchema>
 export type Dns = z.output<typeof dnsSchema>
 type Modern = z.output<ReturnType<typeof makeSchemas>['modern']>
-type ResultInterface = Modern['interfaces'][number]
+export type ResultInterface = Modern['interfaces'][number]
 /** An address of a result: CIDR text; `interface` is an index into the result's interfaces. */
 type ResultIp = Modern['ips'][number]
 

@@ -16,7 +16,7 @@ const ifaddrmsgBytes = 8
  * Whether the kernel looks for duplicates of an IPv6 address (RFC 4862 section 5.4), which takes it one to two seconds: `off` not at
  * all, `optimistic` while the address is used already (RFC 4429), `wait` before it may be used.
  */
-export type Detection = 'off' | 'optimistic' | 'wait'
+type Detection = 'off' | 'optimistic' | 'wait'
 const detectionFlags: Record<Detection, number> = { off: IFA_F.NODAD, optimistic: IFA_F.OPTIMISTIC, wait: 0 }
 
 /** Gives the link an address. */
@@ -36,7 +36,7 @@ export function addAddress(linkIndex: number, cidr: Cidr, dad: Detection): Step 
 }
 
 /** An address as the kernel lists it. */
-export interface ListedAddress extends Cidr {
+interface ListedAddress extends Cidr {
   /** The kernel is looking for duplicates of it. */
   readonly tentative: boolean
   /** It found one. */

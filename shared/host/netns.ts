@@ -5,9 +5,11 @@
  * namespace for good: what happens inside is synchronous and short. Sockets and sysctl files opened inside keep their
  * namespace and are used from anywhere afterwards.
  */
+
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
+import { messageOf } from '../message.ts'
 import { setNetns } from './libc.ts'
 
 /** The namespace that this program was started in, and belongs to: opened once, when it is first needed. */
@@ -39,8 +41,7 @@ function openNetnsIfAlive(path: string): Netns | undefined {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO', 'ENAMETOOLONG', 'ELOOP')) return undefined
-    const why = error instanceof Error ? error.message : String(error)
-    throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": ${why}`, { cause: error })
+    throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": ${messageOf(error)}`, { cause: error })
   }
   const { dev, ino } = fstatSync(fd)
   // A bind mount that is gone leaves its plain file behind. All namespaces are files of the one nsfs, on its device.

@@ -2,9 +2,11 @@
  * Network sysctls. /proc/sys/net shows the namespace of the thread that opens a file there, so these are called with
  * the thread inside the pod's namespace (insideNetns) and stay synchronous.
  */
+
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { isErrno } from '../disk.ts'
 import { log } from '../log.ts'
+import { messageOf } from '../message.ts'
 
 /**
  * Sets `net/<name>` where that can be done. A kernel without it (IPv6 switched off at boot) is silence, a read-only
@@ -20,9 +22,6 @@ export function setNetSysctl(name: string, value: string): void {
     }
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return
-    log(
-      'warn',
-      `cannot set sysctl "net/${name}" to ${value}: ${error instanceof Error ? error.message : String(error)}`,
-    )
+    log('warn', `cannot set sysctl "net/${name}" to ${value}: ${messageOf(error)}`)
   }
 }
