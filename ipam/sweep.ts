@@ -2,6 +2,7 @@
  * Finding what nobody holds any more: attachments of an earlier boot, attachments whose namespace is gone, and addresses kept
  * too long. In doubt something is held: a leaked address costs an address, one that is given twice costs two pods.
  */
+import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { type Living, livingNamespaces, stillUsed } from '../shared/host/living.ts'
 import { netnsAlive } from '../shared/host/netns.ts'
@@ -9,6 +10,7 @@ import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { type AttachmentRecord, describeKey, leaseIp, offenderOf, recordKey } from './ledger/record.ts'
 import { isExpired, type Kept, type Store } from './ledger/store.ts'
+import { checkHeld } from './lock/held.ts'
 
 /** Where this program runs, and since when. */
 export interface Node {
@@ -33,6 +35,8 @@ export function inUse(): (record: AttachmentRecord) => boolean {
     const { netns, link, leases } = record
     // Without one nothing can be told, unless it is none of a pod: then a call was killed while it put an address out of use.
     if (netns === undefined) return offenderOf(record) === undefined
+    // A look into a namespace takes a while, and there may be many.
+    checkHeld()
     living ??= livingNamespaces()
     return stillUsed(living, netns, link?.index, leases.map(leaseIp))
   }
@@ -70,6 +74,7 @@ export function sweepEarlierBoots(store: Store, node: Node, nowMs: number): Atta
     try {
       store.remove(key, nowMs)
     } catch (error) {
+      if (error instanceof CniError && error.errorName === 'ERR_TRY_AGAIN') throw error
       // One that cannot be removed must not keep everybody from attaching.
       log('warn', `cannot release ${describeKey(key)}: ${messageOf(error)}`)
     }

@@ -129,7 +129,7 @@ class TakeOver {
       checkKey(group.key)
       earlier = this.#earlier(group.key)
     } catch (error) {
-      if (!(error instanceof CniError)) throw error
+      if (!(error instanceof CniError) || error.errorName === 'ERR_TRY_AGAIN') throw error
       for (const { at } of group.found) this.#skip(at, whyOf(error))
       return undefined
     }

@@ -4,6 +4,7 @@ import { type Ip, type Span, spanContains } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, readIfExists } from '../../shared/disk.ts'
+import { checkHeld } from '../lock/held.ts'
 import {
   addressName,
   attachmentName,
@@ -38,11 +39,20 @@ export class LeaseDirectory {
 
   /** All names in no order; none when the directory is not there. */
   names(): string[] {
+    checkHeld()
     try {
       return readdirSync(this.path)
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return []
       throw toIoError(`list "${this.path}"`, error)
+    }
+  }
+
+  /** All names, for who asks the disk about each: on a share that takes so long that other hosts must hear of us meanwhile. */
+  *eachName(): Generator<string, void> {
+    for (const name of this.names()) {
+      checkHeld()
+      yield name
     }
   }
 
@@ -92,22 +102,25 @@ export class LeaseDirectory {
   /** The addresses of a record that cannot be read: it cannot say what it holds, but names of its file can. */
   namesOfDamaged(name: string): string[] {
     const ino = this.inode(name)
-    return this.names().filter((one) => parseAddressName(one) !== undefined && this.inode(one) === ino)
+    return this.eachName()
+      .filter((one) => parseAddressName(one) !== undefined && this.inode(one) === ino)
+      .toArray()
   }
 
   /** All that is kept and can be read. */
   allKept(): Kept[] {
-    return this.names()
+    return this.eachName()
       .filter(isKeptName)
       .map((name) => this.kept(name))
       .filter((kept) => kept !== undefined)
+      .toArray()
   }
 
   list(): Listing {
     const records: AttachmentRecord[] = []
     const kept: Kept[] = []
     const damaged: string[] = []
-    for (const name of this.names()) {
+    for (const name of this.eachName()) {
       if (isKeptName(name)) {
         const one = this.kept(name)
         if (one === undefined) damaged.push(name)

@@ -17,8 +17,8 @@ import type { Finding } from './store.ts'
 type File = AttachmentRecord | 'damaged'
 
 export function inspectLeases(leases: LeaseDirectory): Finding[] {
-  const names = leases.names().sort()
-  const inodes = new Map(names.map((name) => [name, leases.inode(name)]))
+  const inodes = new Map(leases.eachName().map((name) => [name, leases.inode(name)]))
+  const names = [...inodes.keys()].sort()
   const files = new Map<bigint, File>()
   const fileOf = (name: string): File | undefined => {
     const inode = inodes.get(name)

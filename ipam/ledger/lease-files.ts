@@ -1,9 +1,15 @@
-/** Giving files their names in the directory of leases, and taking them away again, in the order that a kill cannot spoil. */
+/**
+ * Giving files their names in the directory of leases, and taking them away again, in the order that a kill cannot spoil.
+ *
+ * Every change begins by asking whether the lock is still ours, but for those that take back what this call has made: its own
+ * names are nobody else's, whoever has the lock by now.
+ */
 import type { Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
+import { checkHeld } from '../lock/held.ts'
 import { LeaseDirectory } from './directory.ts'
 import { attachmentName, keptNameOf, leaseNames, parseAddressName } from './names.ts'
 import { noteFreed } from './order.ts'
@@ -27,6 +33,7 @@ export class LeaseFiles extends LeaseDirectory {
    * the pod can be had back until forgetKept().
    */
   name(file: string, record: AttachmentRecord): Ip | undefined {
+    checkHeld()
     const key = recordKey(record)
     const name = attachmentName(key)
     // Over a network a link that was made may be answered as if it was there before.
@@ -68,6 +75,7 @@ export class LeaseFiles extends LeaseDirectory {
   }
 
   complete(record: AttachmentRecord): boolean {
+    checkHeld()
     const own = attachmentName(recordKey(record))
     const whole = this.missing(record).every((name) => this.#nameAddress(own, record, name))
     if (whole) this.forgetKept(record)
@@ -76,6 +84,7 @@ export class LeaseFiles extends LeaseDirectory {
 
   /** Keeps a released record for its pod; false when that is not what it says, or the disk has no room for another name. */
   keep(record: AttachmentRecord, nowMs: number): boolean {
+    checkHeld()
     const kept = keptNameOf(record)
     if (kept === undefined || record.leases.length === 0) return false
     try {
@@ -122,6 +131,7 @@ export class LeaseFiles extends LeaseDirectory {
 
   /** Takes the addresses from the file of this name, and then the name. Only names of the same file go: another's are not ours. */
   release(name: string, record: AttachmentRecord | 'damaged', key: AttachmentKey, nowMs: number): void {
+    checkHeld()
     if (record === 'damaged') this.#setAside(name)
     const ino = this.inode(name)
     const names = record === 'damaged' ? this.namesOfDamaged(name) : leaseNames(record)

@@ -61,7 +61,7 @@ export interface Store {
   /** Throws ERR_IO unless a claim could be written now. */
   checkWritable(): void
 
-  /** Runs `work` while no other process runs its own. Throws ERR_TRY_AGAIN when the lock cannot be had in time. */
+  /** Runs `work` while no other process runs its own. Throws ERR_TRY_AGAIN when the lock cannot be had in time, or is lost. */
   locked<T>(work: () => T): T
 
   /** Keeps other calls of the same attachment waiting until it is disposed of. Throws ERR_TRY_AGAIN. */

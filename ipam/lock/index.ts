@@ -12,32 +12,20 @@ import { monotonicMs } from '../../shared/clock.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
+import { noteHeld, signEveryMs } from './held.ts'
 import { holdKernelLock, KernelLock } from './kernel.ts'
 import type { LockKind } from './kind.ts'
 import { SharedLock, type SharedLockOptions } from './shared.ts'
-import { pollMs, sleep } from './wait.ts'
 
 export { type LockKind, lockKindOf } from './kind.ts'
 
 /** How long a call waits for the others: well inside the 60 seconds after which some runtimes give up. */
 const lockWaitMaxMs = 20_000
-/** A waiter's look at a shared lock is a few requests to a server, so waiters look less often the longer it takes. */
-const sharedPollMaxMs = 8
-const sharedPollGrowth = 1.3
 
 export interface LockOptions extends SharedLockOptions {
   /** `kernel` unless told; lockKindOf() knows which. */
   readonly kind?: LockKind
   readonly waitMs?: number
-}
-
-/** A lock that is held until it is disposed of. */
-export interface Hold extends Disposable {
-  /**
-   * A sign of life, for who holds a shared lock for longer than some seconds in one synchronous stretch. False when the
-   * lock has gone to another host.
-   */
-  refresh(): boolean
 }
 
 /** What proper-lockfile calls; in its words, a lock is a directory. */
@@ -53,6 +41,8 @@ function takeOnce(path: string, fs: LockfileFs): () => void {
   return lockfile.lockSync(path, {
     lockfilePath: path,
     realpath: false,
+    // Its timer does not keep the process alive.
+    update: signEveryMs,
     // It copies the methods of the object it is given, so they are handed over bound.
     fs: {
       mkdirSync: (name: string) => fs.mkdirSync(name),
@@ -76,18 +66,23 @@ function heldBy({ holder }: SharedLock): string {
 }
 
 /** Waits for a shared lock. Throws ERR_TRY_AGAIN, with `why` and the holder, when others have it longer than `waitMs`. */
-function takeShared(path: string, why: string, options: LockOptions, waitMs: number): Hold {
+function takeShared(path: string, why: string, options: LockOptions, waitMs: number): Disposable {
   const lock = new SharedLock(path, options)
-  const deadline = monotonicMs() + waitMs
-  for (let pauseMs = pollMs; ; pauseMs = Math.min(pauseMs * sharedPollGrowth, sharedPollMaxMs)) {
+  const deadlineMs = monotonicMs() + waitMs
+  for (;;) {
     try {
       const release = takeOnce(path, lock)
-      return { refresh: () => lock.refresh(), [Symbol.dispose]: () => releaseShared(release, lock) }
+      const forget = noteHeld(path, () => lock.refresh())
+      return {
+        [Symbol.dispose]: () => {
+          forget()
+          releaseShared(release, lock)
+        },
+      }
     } catch (error) {
       if (!isErrno(error, 'ELOCKED')) throw error
-      if (monotonicMs() >= deadline) throw tryAgain(path, `${why}${heldBy(lock)}`, error)
+      if (!lock.waitUntil(deadlineMs)) throw tryAgain(path, `${why}${heldBy(lock)}`, error)
     }
-    sleep(pauseMs)
   }
 }
 
@@ -101,34 +96,23 @@ function releaseShared(release: () => void, lock: SharedLock): void {
   }
 }
 
-function takeKernel(path: string, why: string, waitMs: number): () => void {
+function takeKernel(path: string, why: string, waitMs: number): Disposable {
   try {
-    return takeOnce(path, new KernelLock(waitMs))
+    return { [Symbol.dispose]: takeOnce(path, new KernelLock(waitMs)) }
   } catch (error) {
     throw isErrno(error, 'ELOCKED') ? tryAgain(path, why, error) : error
   }
 }
 
-const optionsOf = (options: LockOptions | number): LockOptions =>
-  typeof options === 'number' ? { waitMs: options } : options
-
-/**
- * Runs `work` holding the lock at `path`. Throws ERR_TRY_AGAIN when others hold it longer than `waitMs`, in milliseconds
- * (a bare number is that).
- */
-export function withLock<T>(path: string, work: () => T, options: LockOptions | number = {}): T {
-  const chosen = optionsOf(options)
-  const waitMs = chosen.waitMs ?? lockWaitMaxMs
+/** Runs `work` holding the lock at `path`. Throws ERR_TRY_AGAIN when others hold it longer than `waitMs`. */
+export function withLock<T>(path: string, work: () => T, options: LockOptions = {}): T {
+  const { kind, waitMs = lockWaitMaxMs } = options
   const why = `held by another call for more than ${waitMs} ms`
-  let release: () => void
-  if (chosen.kind === 'shared') {
-    const held = takeShared(path, why, chosen, waitMs)
-    release = () => held[Symbol.dispose]()
-  } else release = takeKernel(path, why, waitMs)
+  const held = kind === 'shared' ? takeShared(path, why, options, waitMs) : takeKernel(path, why, waitMs)
   try {
     return work()
   } finally {
-    release()
+    held[Symbol.dispose]()
   }
 }
 
@@ -136,12 +120,11 @@ export function withLock<T>(path: string, work: () => T, options: LockOptions | 
  * Holds a lock for as long as a call of one attachment lasts, in a file that is there only meanwhile. A runtime that lost a
  * call starts the next one while the first still runs; each must find what the other left, not what it is about to do.
  */
-export function holdLock(path: string, options: LockOptions | number = {}): Hold {
-  const chosen = optionsOf(options)
-  const waitMs = chosen.waitMs ?? lockWaitMaxMs
+export function holdLock(path: string, options: LockOptions = {}): Disposable {
+  const { kind, waitMs = lockWaitMaxMs } = options
   const why = `another call of this attachment runs for more than ${waitMs} ms`
-  if (chosen.kind === 'shared') return takeShared(path, why, chosen, waitMs)
+  if (kind === 'shared') return takeShared(path, why, options, waitMs)
   const held = holdKernelLock(path, waitMs)
   if (held === undefined) throw tryAgain(path, why)
-  return { refresh: () => true, [Symbol.dispose]: () => held[Symbol.dispose]() }
+  return held
 }

@@ -10,8 +10,8 @@
  * Who may be cleared away: a process of this host that is dead, at once; one of another host that gave no sign of life for
  * `silentMaxMs`, on our own clock. Never a living process of this host, however long it holds.
  *
- * A host that sleeps for longer than that and wakes up in the middle of its work has lost the lock and cannot know it. What
- * it does then is the reason why the store does not trust the lock (ipam/store.ts).
+ * A host that sleeps for longer than that and wakes up in the middle of its work has lost the lock, and learns it from its next
+ * sign of life (held.ts). What it does before that is the reason why the store does not trust the lock (ipam/ledger/store.ts).
  */
 
 import { lstatSync, readdirSync } from 'node:fs'
@@ -21,12 +21,22 @@ import { createExclusive, discardName, removeName } from '../../shared/disk.ts'
 import { ownIdentity, type ProcessIdentity } from '../../shared/host/process.ts'
 import { randomNonce } from '../../shared/host/random.ts'
 import { log } from '../../shared/log.ts'
+import { giveSigns } from './held.ts'
 import { type Holder, lookAt, renderHolder, type Seen, stateOf } from './holder.ts'
+import { pollMs, sleep } from './wait.ts'
 
 /** How long a holder on another host may be silent; below the wait of a call, or no call would ever get past it. */
 const silentMaxMs = 10_000
 /** Far more than a call lasts. What is older than this, by the clock of the server, is nobody's any more. */
 const leftOverMs = 3_600_000
+
+/**
+ * A look at the lock's file is a few requests to a server, so a waiter looks less often the longer it takes. Whether a process
+ * of this host has died is asked of this kernel alone, which costs the server nothing.
+ */
+const lookMaxMs = 9
+const lookGrowth = 1.3
+const deathLookMs = 3
 
 const temporaryPrefix = '.new,'
 const tokenPrefix = '.dead,'
@@ -51,6 +61,7 @@ export class SharedLock {
   #state: 'waiting' | 'taken' | 'probed' = 'waiting'
   #seen: Seen | undefined
   #stale = false
+  #lookMs = pollMs
   #mtime = new Date()
 
   constructor(path: string, options: SharedLockOptions = {}) {
@@ -63,6 +74,29 @@ export class SharedLock {
   /** Who had the lock when it was last looked at. */
   get holder(): Holder | undefined {
     return this.#seen?.holder
+  }
+
+  /** Waits until a try is worth its price: the lock is free, or its holder dead. False when it is not by then. */
+  waitUntil(deadlineMs: number): boolean {
+    for (;;) {
+      const leftMs = deadlineMs - monotonicMs()
+      if (leftMs <= 0) return false
+      this.#pause(Math.min(this.#lookMs, leftMs))
+      this.#lookMs = Math.min(this.#lookMs * lookGrowth, lookMaxMs)
+      // Of an attachment's lock, say, while another call has that of the store.
+      giveSigns()
+      this.#seen = lookAt(this.#path)
+      if (this.#seen === undefined || this.#isStale(this.#path, this.#seen)) return true
+    }
+  }
+
+  /** Stops the thread for that long, or until the holder dies, if it is a living process of this host. */
+  #pause(ms: number): void {
+    const endMs = monotonicMs() + ms
+    const lives = (): boolean => this.#seen !== undefined && this.#stateOf(this.#seen) === 'alive'
+    const stepMs = lives() ? deathLookMs : ms
+    do sleep(Math.min(stepMs, endMs - monotonicMs()))
+    while (monotonicMs() < endMs && lives())
   }
 
   /** Takes the lock, or throws EEXIST. */

@@ -9,14 +9,20 @@ export const readBootId = (): string => readKernel('random/boot_id')
 /** The node's name, as far as the kernel knows it. */
 export const readHostName = (): string => readKernel('hostname')
 
+/** /etc/machine-id; '' where there is none, as in many a container. */
+export function readMachineId(): string {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+
 /**
  * The node, told from every other one: its name, and the beginning of /etc/machine-id where there is one. Two clusters that
  * share a directory may each have a "worker-1".
  */
 export function readHostIdentity(): string {
-  try {
-    return `${readHostName()}@${readFileSync('/etc/machine-id', 'utf8').slice(0, 8)}`
-  } catch {
-    return readHostName()
-  }
+  const machine = readMachineId()
+  return machine === '' ? readHostName() : `${readHostName()}@${machine.slice(0, 8)}`
 }

@@ -1,7 +1,7 @@
 /** Which process of which host this is, in words that another process, or another host, can hold against what it sees. */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { isErrno } from '../disk.ts'
-import { readBootId } from './boot.ts'
+import { readBootId, readHostName, readMachineId } from './boot.ts'
 
 export interface ProcessIdentity {
   readonly host: string
@@ -33,15 +33,6 @@ function readStat(name: string): { pid: number; startTime: string } | undefined 
 /** The start of a living process of our namespace; undefined when there is none of that number. */
 export const processStartTime = (pid: number): string | undefined => readStat(String(pid))?.startTime
 
-function readMachineId(): string {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim()
-  } catch {
-    // A container often has none.
-    return ''
-  }
-}
-
 let own: ProcessIdentity | undefined
 
 /** This process. Read once, when it is first needed. */
@@ -50,7 +41,7 @@ export function ownIdentity(): ProcessIdentity {
     const stat = readStat('self')
     if (stat === undefined) throw new Error('Cannot read "/proc/self/stat": no such process')
     own = {
-      host: readFileSync('/proc/sys/kernel/hostname', 'utf8').trim(),
+      host: readHostName(),
       machine: readMachineId(),
       bootId: readBootId(),
       pidNamespace: readlinkSync('/proc/self/ns/pid'),

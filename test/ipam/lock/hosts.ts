@@ -1,6 +1,8 @@
 /** Holders of locks as a test needs them: here and elsewhere, alive and dead. */
 import { writeFileSync } from 'node:fs'
 import { type Holder, renderHolder } from '../../../ipam/lock/holder.ts'
+import { SharedLock } from '../../../ipam/lock/shared.ts'
+import { isErrno } from '../../../shared/disk.ts'
 import { ownIdentity, type ProcessIdentity } from '../../../shared/host/process.ts'
 
 export const self = ownIdentity()
@@ -28,4 +30,25 @@ export function plant(path: string, identity: ProcessIdentity, nonce: string): H
   const holder = holderOf(identity, nonce)
   writeFileSync(path, renderHolder(holder), { mode: 0o600 })
   return holder
+}
+
+/** A try that fails makes a waiter look. */
+function tryToTake(waiter: SharedLock): void {
+  try {
+    waiter.mkdirSync()
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error
+  }
+}
+
+/** What another host does that took the holder for dead. */
+export function steal(path: string): SharedLock {
+  const thief = new SharedLock(path, { self: anotherHost, silentMaxMs: 0 })
+  for (let look = 0; look < 2; look++) {
+    tryToTake(thief)
+    thief.statSync()
+  }
+  thief.rmdirSync()
+  thief.mkdirSync()
+  return thief
 }

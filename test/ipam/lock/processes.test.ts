@@ -97,7 +97,7 @@ describe('withLock() of kind kernel between processes', () => {
   ])('goes by the file that is there when the one that is locked %s', async (_, replace) => {
     await holder('kernel')
     replace()
-    withLock(path, () => expect(held('kernel')).toBe(true), 1000)
+    withLock(path, () => expect(held('kernel')).toBe(true), { waitMs: 1000 })
     expect(existsSync(path)).toBe(true)
   })
 })
@@ -111,8 +111,27 @@ describe('withLock() of kind shared between hosts', () => {
     child.kill('SIGCONT')
     expect(await once(child, 'exit')).toEqual([0, null])
     expect(readFileSync(path, 'utf8')).toBe(ours)
-    expect(lost.refresh()).toBe(true)
     lost[Symbol.dispose]()
     expect(readdirSync(dirname(path))).toEqual([])
+  })
+
+  it.each([
+    ['works without a pause', 'works'],
+    ['waits for something else', 'waits'],
+  ])('stays with its holder, who is not seen from here and %s for longer than the silence', async (_, task) => {
+    const holdMs = 4000
+    const start = performance.now()
+    const child = await holder('shared', task, String(holdMs))
+    withLock(path, () => undefined, { kind: 'shared', silentMaxMs: 2000 })
+    expect(performance.now() - start).toBeGreaterThanOrEqual(holdMs)
+    expect(await once(child, 'exit')).toEqual([0, null])
+    expect(readdirSync(dirname(path))).toEqual([])
+  })
+
+  it('does not keep its holder running', async () => {
+    const start = performance.now()
+    const child = await holder('shared', 'leaves')
+    if (child.exitCode === null) await once(child, 'exit')
+    expect([child.exitCode, performance.now() - start < 5000]).toEqual([0, true])
   })
 })
