@@ -27,8 +27,8 @@ describe('processStartTime()', () => {
   })
 
   it('takes a zombie for dead', async () => {
-    // The shell tells its child's number and becomes a program that never asks for the child's end.
-    const child = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    // The shell tells its child's number and becomes, before the child ends, a program that never asks for its end.
+    const child = spawn('sh', ['-c', 'sleep 0.3 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] })
     onTestFinished(() => void child.kill('SIGKILL'))
     if (child.stdout === null) throw new Error('the child has no standard output')
     const pid = Number(String((await once(child.stdout, 'data'))[0]))
