@@ -6,18 +6,13 @@ import type { Samples } from './measure.ts'
 const peers = '/usr/lib/cni'
 export const nic = 'nic0'
 
-export const names = {
-  nothing: 'packaged program that does nothing',
-  berth4: 'berth ADD IPv4',
-  berth4Del: 'berth DEL IPv4',
-  berthDual: 'berth ADD dual stack',
-  berthDualDel: 'berth DEL dual stack',
-  peer4: 'reference ADD IPv4',
-  peer4Del: 'reference DEL IPv4',
-  peerDual: 'reference ADD dual stack',
-  peerDualDel: 'reference DEL dual stack',
-  steps: 'steps create+configure of berth ADD IPv4',
-} as const
+type Who = 'berth' | 'reference'
+type Addresses = 'IPv4' | 'IPv6' | 'dual stack'
+type Verb = 'ADD' | 'CHECK' | 'DEL'
+
+export const nothingName = 'packaged program that does nothing'
+export const nameOf = (who: Who, verb: Verb, addresses: Addresses): string => `${who} ${verb} ${addresses}`
+export const stepsName = `steps create+configure of ${nameOf('berth', 'ADD', 'IPv4')}`
 
 export interface Setup {
   readonly dataDir: string
@@ -27,8 +22,13 @@ export interface Setup {
   readonly programs: string
 }
 
-/** Runs one call and returns its standard error; a call that fails ends the run. */
-function call(setup: Setup, plugin: string, verb: string, input: string, logLevel = 'warn'): string {
+interface Answer {
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs one call; one that fails ends the run. */
+function call(setup: Setup, plugin: string, verb: string, config: object, logLevel = 'warn'): Answer {
   const env = {
     PATH: process.env.PATH,
     BERTH_DATA_DIR: setup.dataDir,
@@ -39,48 +39,59 @@ function call(setup: Setup, plugin: string, verb: string, input: string, logLeve
     CNI_IFNAME: 'net1',
     CNI_PATH: `${setup.programs}:${peers}`,
   }
-  const done = spawnSync(plugin, { input, env, encoding: 'utf8' })
-  if (done.status !== 0) throw new Error(`${plugin} ${verb} failed: ${done.stdout}${done.stderr}`)
-  return done.stderr
+  const { status, stdout, stderr } = spawnSync(plugin, { input: JSON.stringify(config), env, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${plugin} ${verb} failed: ${stdout}${stderr}`)
+  return { stdout, stderr }
 }
 
-/** An attachment made and removed again, both timed. */
-function pair(
-  setup: Setup,
-  samples: Samples,
-  plugin: string,
-  ipam: object,
-  [add, del]: readonly [string, string],
-): void {
-  const program = plugin === 'macvlan' ? join(peers, plugin) : join(setup.programs, plugin)
-  const config = JSON.stringify({ cniVersion: '1.0.0', name: `bench-${plugin}`, type: plugin, master: nic, ipam })
-  samples.time(add, () => call(setup, program, 'ADD', config))
-  samples.time(del, () => call(setup, program, 'DEL', config))
-  if (add !== names.berth4) return
-  const log = call(setup, program, 'ADD', config, 'debug')
+/** Ours makes the steps of an ADD visible in its log, which is not to be in what is timed. */
+function addSteps(setup: Setup, samples: Samples, program: string, config: object): void {
+  const { stderr } = call(setup, program, 'ADD', config, 'debug')
   call(setup, program, 'DEL', config)
-  const steps = [...log.matchAll(/step (?:create|configure): ([0-9.]+) ms/g)].map((match) => Number(match[1]))
+  const steps = [...stderr.matchAll(/step (?:create|configure): ([0-9.]+) ms/g)].map((match) => Number(match[1]))
   samples.add(
-    names.steps,
+    stepsName,
     steps.reduce((sum, ms) => sum + ms, 0),
   )
 }
 
-const dual = ['10.12.0.0/24', 'fd00:12::/64']
+const ranges: Record<Addresses, readonly string[]> = {
+  IPv4: ['10.11.0.0/24'],
+  IPv6: ['fd00:11::/64'],
+  'dual stack': ['10.12.0.0/24', 'fd00:12::/64'],
+}
+
+/** An attachment made, checked and removed again, all three timed. */
+function life(setup: Setup, samples: Samples, who: Who, addresses: Addresses): void {
+  const ours = {
+    type: 'berth-macvlan',
+    ipam: { type: 'berth-ipam', ipRanges: ranges[addresses].map((range) => ({ range })) },
+  }
+  const hostLocal = { type: 'host-local', dataDir: join(setup.dataDir, 'host-local') }
+  const theirs = {
+    type: 'macvlan',
+    ipam: { ...hostLocal, ranges: ranges[addresses].map((subnet) => [{ subnet }]) },
+  }
+  const chosen = who === 'berth' ? ours : theirs
+  const config = { cniVersion: '1.0.0', name: `bench-${chosen.type}`, master: nic, ...chosen }
+  const program = join(who === 'berth' ? setup.programs : peers, chosen.type)
+  const timed = (verb: Verb, given: object): Answer =>
+    samples.time(nameOf(who, verb, addresses), () => call(setup, program, verb, given))
+  const withResult = { ...config, prevResult: JSON.parse(timed('ADD', config).stdout) }
+  timed('CHECK', withResult)
+  timed('DEL', withResult)
+  if (who === 'berth' && addresses === 'IPv4') addSteps(setup, samples, program, config)
+}
 
 /** One sample of everything, in random order: what ran just before costs the next one its caches. */
 export function oneRound(setup: Setup, samples: Samples, withSlowPeer: boolean): void {
-  const hostLocal = { type: 'host-local', dataDir: join(setup.dataDir, 'host-local') }
-  const berth4 = { type: 'berth-ipam', range: '10.11.0.0/24' }
-  const berthDual = { type: 'berth-ipam', ipRanges: dual.map((range) => ({ range })) }
-  const peer4 = { ...hostLocal, subnet: '10.13.0.0/24' }
-  const peerDual = { ...hostLocal, ranges: dual.map((subnet) => [{ subnet }]) }
   const compared = [
-    () => samples.time(names.nothing, () => call(setup, join(setup.programs, 'nothing'), 'ADD', '')),
-    () => pair(setup, samples, 'berth-macvlan', berth4, [names.berth4, names.berth4Del]),
-    () => pair(setup, samples, 'berth-macvlan', berthDual, [names.berthDual, names.berthDualDel]),
-    () => pair(setup, samples, 'macvlan', peer4, [names.peer4, names.peer4Del]),
+    () => void samples.time(nothingName, () => call(setup, join(setup.programs, 'nothing'), 'ADD', {})),
+    ...(['IPv4', 'IPv6', 'dual stack'] as const).map((addresses) => () => life(setup, samples, 'berth', addresses)),
+    () => life(setup, samples, 'reference', 'IPv4'),
   ]
-  if (withSlowPeer) compared.push(() => pair(setup, samples, 'macvlan', peerDual, [names.peerDual, names.peerDualDel]))
+  for (const addresses of withSlowPeer ? (['IPv6', 'dual stack'] as const) : []) {
+    compared.push(() => life(setup, samples, 'reference', addresses))
+  }
   while (compared.length > 0) compared.splice(Math.floor(Math.random() * compared.length), 1)[0]?.()
 }

@@ -9,10 +9,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nothing } from '../packaging/nothing.ts'
-import { names, nic, oneRound, type Setup } from './calls.ts'
+import { nameOf, nic, nothingName, oneRound, type Setup } from './calls.ts'
 import { buildFloor, insideCalls, kernelNames, measureKernelPart } from './kernel.ts'
 import { type Ratio, renderTables, Samples } from './measure.ts'
-import { measureStore, type ResidentRate, storeNames } from './store.ts'
+import { measureOneShot, measureResident, type ResidentRate, storeNames } from './store.ts'
 
 const root = join(import.meta.dirname, '..')
 const rounds = Number(process.env.BERTH_BENCH_ROUNDS ?? 100)
@@ -36,11 +36,14 @@ function storeRatios(samples: Samples): Ratio[] {
 function ratios(samples: Samples): Ratio[] {
   return [
     ...storeRatios(samples),
-    samples.ratio(names.berth4, names.nothing, 1.35),
-    samples.ratio(names.berth4, names.peer4),
-    samples.ratio(names.berth4Del, names.peer4Del),
-    samples.ratio(names.berthDual, names.berth4),
-    samples.ratio(names.berthDual, names.peerDual),
+    samples.ratio(nameOf('berth', 'ADD', 'IPv4'), nothingName, 1.35),
+    samples.ratio(nameOf('berth', 'ADD', 'IPv6'), nameOf('berth', 'ADD', 'IPv4'), 1.2),
+    samples.ratio(nameOf('berth', 'ADD', 'dual stack'), nameOf('berth', 'ADD', 'IPv4'), 1.2),
+    ...(['IPv4', 'IPv6', 'dual stack'] as const).flatMap((addresses) =>
+      (['ADD', 'CHECK', 'DEL'] as const).map((verb) =>
+        samples.ratio(nameOf('berth', verb, addresses), nameOf('reference', verb, addresses)),
+      ),
+    ),
     samples.ratio(insideCalls(kernelNames.v4), kernelNames.floor, 2),
     samples.ratio(kernelNames.v4, kernelNames.floor),
   ]
@@ -56,20 +59,28 @@ function heapSizes(): string {
   return `heap after 200 claims: ${sizes.join(', ')}`
 }
 
-const renderRate = ({ count, atOnce, claimsPerSecond }: ResidentRate): string =>
-  `resident process, ${count} leases, ${atOnce} at once: ${claimsPerSecond.toFixed(0)} durable claims a second`
+const residentTarget = { claimsPerSecond: 5000, p99Ms: 1 }
+
+/** One claim at a time waits for the disk, whoever makes it: the target is for those that share a sync. */
+function renderRate({ count, atOnce, claimsPerSecond }: ResidentRate, samples: Samples): string {
+  const { p99Ms } = samples.row(storeNames.resident(count, atOnce))
+  const met = claimsPerSecond >= residentTarget.claimsPerSecond && p99Ms < residentTarget.p99Ms
+  const verdict = `target: at least ${residentTarget.claimsPerSecond}, p99 under ${residentTarget.p99Ms} ms: ${met ? 'met' : 'MISSED'}`
+  const rate = `${claimsPerSecond.toFixed(0)} durable claims a second, p99 ${p99Ms.toFixed(2)} ms`
+  return `resident process, ${count} leases, ${atOnce} at once: ${rate}${atOnce === 1 ? '' : ` (${verdict})`}`
+}
 
 function report(samples: Samples, rates: readonly ResidentRate[]): void {
   const [rows, shares] = [samples.rows(), ratios(samples)]
-  const difference = samples.row(names.berthDual).p50Ms - samples.row(names.berth4).p50Ms
-  const machine = { kernel: release(), cpus: cpus().length, cpu: cpus()[0]?.model ?? '', node: process.version }
+  const difference =
+    samples.row(nameOf('berth', 'ADD', 'dual stack')).p50Ms - samples.row(nameOf('berth', 'ADD', 'IPv4')).p50Ms
+  const disk = execFileSync('stat', ['-f', '-c', '%T', tmpdir()], { encoding: 'utf8' }).trim()
+  const machine = { kernel: release(), cpus: cpus().length, cpu: cpus()[0]?.model ?? '', node: process.version, disk }
   process.stdout.write(`${renderTables(rows, shares)}\n`)
   process.stdout.write(
     `a dual-stack ADD takes ${difference.toFixed(3)} ms more than an IPv4 one (target: at most 5 ms)\n\n`,
   )
-  process.stdout.write(
-    `${rates.map(renderRate).join('\n')} (target: at least 5000, p99 under 1 ms)\n${heapSizes()}\n\n`,
-  )
+  process.stdout.write(`${rates.map((rate) => renderRate(rate, samples)).join('\n')}\n${heapSizes()}\n\n`)
   const json = JSON.stringify({ machine, rows, ratios: shares, resident: rates }, undefined, 2)
   writeFileSync(join(root, 'dist', 'bench.json'), `${json}\n`)
   process.stdout.write(`${json}\n`)
@@ -82,8 +93,11 @@ async function measure(setup: Setup): Promise<void> {
   const discarded = new Samples()
   for (let round = 0; round < warmUpRounds; round++) oneRound(setup, discarded, false)
   const samples = new Samples()
+  // Before anything of many files is made and removed: ext4 is slow to give out what it has just got back.
+  const rates = [...(await measureResident(samples, 0))]
   for (let round = 0; round < rounds; round++) oneRound(setup, samples, round < slowRounds)
-  const rates = await measureStore(samples, leaseCounts, rounds)
+  for (const count of leaseCounts) await measureOneShot(samples, count, rounds)
+  rates.push(...(await measureResident(samples, leaseCounts.at(-1) ?? 0)))
   measureKernelPart(samples, floor, pod, nic, rounds)
   report(samples, rates)
 }

@@ -25,10 +25,11 @@ export class Samples {
   }
 
   /** Times one piece of work in wall-clock milliseconds. */
-  time(name: string, work: () => void): void {
+  time<T>(name: string, work: () => T): T {
     const start = process.hrtime.bigint()
-    work()
+    const done = work()
     this.add(name, Number(process.hrtime.bigint() - start) / 1e6)
+    return done
   }
 
   async timeAsync<T>(name: string, work: () => Promise<T>): Promise<T> {

@@ -48,7 +48,8 @@ async function withStore<T>(count: number, work: (dataDir: string, store: FileSt
   }
 }
 
-async function measureOneShot(samples: Samples, count: number, rounds: number): Promise<void> {
+/** Fills `samples` with calls of both IPAMs beside so many leases. */
+export async function measureOneShot(samples: Samples, count: number, rounds: number): Promise<void> {
   await withStore(count, async (dataDir) => {
     const peerDir = join(dataDir, 'host-local')
     mkdirSync(peerDir)
@@ -90,8 +91,8 @@ function claimOf(containerId: string): Claim {
   return { key: { network, containerId, ifName: 'net1' }, plan, requested: [], node, now: new Date() }
 }
 
-/** Loops with more and more claims at once, each beside the leases of those before it. */
-async function measureResident(samples: Samples, count: number): Promise<ResidentRate[]> {
+/** Loops with more and more claims at once, each beside the leases of those before it; fills `samples` and returns the rates. */
+export async function measureResident(samples: Samples, count: number): Promise<ResidentRate[]> {
   return await withStore(count, async (_, store) => {
     // Compiled, and past the filled part, before anything is timed.
     for (let warm = 0; warm < 300; warm++) {
@@ -105,17 +106,6 @@ async function measureResident(samples: Samples, count: number): Promise<Residen
     }
     return rates
   })
-}
-
-/** Fills `samples`; returns durable claims a second of a resident process by leases and claims at once. */
-export async function measureStore(
-  samples: Samples,
-  counts: readonly number[],
-  rounds: number,
-): Promise<ResidentRate[]> {
-  for (const count of counts) await measureOneShot(samples, count, rounds)
-  const few = await measureResident(samples, 0)
-  return [...few, ...(await measureResident(samples, counts.at(-1) ?? 0))]
 }
 
 export interface ResidentRate {

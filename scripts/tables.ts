@@ -81,7 +81,7 @@ export const withTables = (text: string): string =>
   Object.entries(tables).reduce((rest, [name, table]) => withTable(rest, name, table), text)
 
 interface BenchReport {
-  readonly machine: { kernel: string; cpus: number; cpu: string; node: string }
+  readonly machine: { kernel: string; cpus: number; cpu: string; node: string; disk: string }
   readonly rows: { name: string; n: number; p50Ms: number; p99Ms: number }[]
   readonly ratios: { name: string; p50: number; p99: number }[]
 }
@@ -91,7 +91,7 @@ function figures(): string | undefined {
   if (!existsSync(benchReport)) return undefined
   const { machine, rows, ratios }: BenchReport = JSON.parse(readFileSync(benchReport, 'utf8'))
   return [
-    `${machine.cpu}, ${machine.cpus} cores, Linux ${machine.kernel}, Node ${machine.node}:`,
+    `${machine.cpu}, ${machine.cpus} cores, Linux ${machine.kernel}, ${machine.disk}, Node ${machine.node}:`,
     '',
     '| what | n | p50 ms | p99 ms |',
     '|---|---|---|---|',
