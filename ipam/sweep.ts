@@ -7,7 +7,7 @@ import { type Living, livingNamespaces, stillUsed } from '../shared/host/living.
 import { netnsAlive } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
 import { type AttachmentRecord, describeKey, leaseIp, offenderOf, recordKey } from './ledger/record.ts'
-import { isExpired, type Kept, type Store } from './ledger/store.ts'
+import { isAhead, isExpired, type Kept, type Store } from './ledger/store.ts'
 
 /** Where this program runs, and since when. */
 export interface Node {
@@ -134,13 +134,14 @@ export function sweep(store: Store, { node, nowMs, graceMs, inUse, dryRun = fals
           () =>
             store.dropKept(record, nowMs),
       ),
+      ...kept.filter((one) => isAhead(one, nowMs)).map((one) => () => store.restartKept(one.record, nowMs)),
       ...released.map((record) => () => store.remove(recordKey(record), nowMs)),
     ])
     store.setFirstLooks(
       node.host,
       new Map(waiting.map((record) => [lookName(record), Math.min(seenMs(record), nowMs)])),
     )
-    return { released, waiting, expired, leftOver: store.removeLeftOvers(), damaged }
+    return { released, waiting, expired, leftOver: store.removeLeftOvers(nowMs), damaged }
   })
 }
 

@@ -1,8 +1,9 @@
 /** Giving files their names in the directory of leases, and taking them away again, in the order that a kill cannot spoil. */
+import { statSync } from 'node:fs'
 import type { Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
-import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName } from '../../shared/disk.ts'
+import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName, setTime } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
 import { LeaseDirectory } from './directory.ts'
 import { attachmentName, keptNameOf, leaseNames, parseAddressName } from './names.ts'
@@ -102,6 +103,12 @@ export class LeaseFiles extends LeaseDirectory {
     if (!this.has(attachmentName(key))) this.#onReleased(key, nowMs)
   }
 
+  /** What is kept for the pod of this record is kept from now on. */
+  restartKept(record: AttachmentRecord, nowMs: number): void {
+    const name = keptNameOf(record)
+    if (name !== undefined && this.has(name)) setTime(this.at(name), nowMs)
+  }
+
   /** Whether this very record is kept, and can be read. */
   isKept(record: AttachmentRecord): boolean {
     const name = keptNameOf(record)
@@ -116,6 +123,9 @@ export class LeaseFiles extends LeaseDirectory {
     const ino = this.inode(name)
     const names = leaseNames(record).filter((one) => this.inode(one) === ino)
     if (names.length === 0) return false
+    const torn = statSync(this.at(name), { throwIfNoEntry: false })
+    // Since when it is kept is no part of what was torn.
+    if (torn !== undefined) setTime(this.at(file), torn.mtimeMs)
     for (const one of [...names, name]) replaceName(this.at(file), this.at(one))
     return true
   }
@@ -127,9 +137,15 @@ export class LeaseFiles extends LeaseDirectory {
     const names = record === 'damaged' ? this.namesOfDamaged(name) : leaseNames(record)
     // The last first: of what an attachment freed, its next claim is given the last first.
     const own = names.reverse().filter((one) => this.inode(one) === ino)
-    const freed = own.map(parseAddressName).filter((address) => address !== undefined)
+    this.releaseNames(own, key, nowMs)
+    removeName(this.at(name))
+  }
+
+  /** Takes these names of addresses away, after it is noted that they are free. */
+  releaseNames(names: readonly string[], key: AttachmentKey, nowMs: number): void {
+    const freed = names.map(parseAddressName).filter((address) => address !== undefined)
     if (freed.length > 0) noteFreed(this.#orders, freed, key, nowMs)
-    for (const one of [...own, name]) removeName(this.at(one))
+    for (const one of names) removeName(this.at(one))
   }
 
   /** Gives the file an address's name; one that is kept for the record's own pod is taken over at one instant. */

@@ -81,20 +81,27 @@ describe('claimInstead()', () => {
     [
       'is the fixed one',
       claimOf('a', { plan: planOf([], [fixedOf('10.0.0.9/24')]) }),
-      'Cannot claim "10.0.0.9": held by',
+      'Cannot claim "10.0.0.9": "02:00:00:00:00:99" answers',
     ],
-  ])('fails with ERR_TAKEN and leaves the attachment nothing when the address %s', (_, claim, message) => {
-    claimed(claim)
-    const failure = failureOf(() => instead(claim, '10.0.0.9'))
-    expect([failure.errorName, failure.message]).toEqual(['ERR_TAKEN', expect.stringContaining(message)])
-    expect([store.find(keyOf('a')), isHeld('10.0.0.9')]).toEqual([undefined, true])
-  })
+  ])(
+    'fails with ERR_TAKEN and leaves the attachment its record without the address when the address %s',
+    (_, claim, message) => {
+      claimed(claim)
+      const failure = failureOf(() => instead(claim, '10.0.0.9'))
+      expect([failure.errorName, failure.message]).toEqual(['ERR_TAKEN', expect.stringContaining(message)])
+      expect(store.find(keyOf('a'))).toMatchObject({ leases: [], link: claim.link })
+      expect([isHeld('10.0.0.9'), store.holder('default', ip('10.0.0.9'))?.pod?.namespace]).toEqual([true, 'conflict'])
+      expect(store.inspect()).toEqual([])
+    },
+  )
 
   it('fails with ERR_EXHAUSTED when nothing else is left', () => {
     const plan = planOf([rangeOf('10.0.0.0/31')])
     claimed(claimOf('a', { plan }))
     expect(instead(claimOf('a', { plan }), '10.0.0.0')).toEqual(['10.0.0.1/31'])
     expect(failureOf(() => instead(claimOf('a', { plan }), '10.0.0.1')).errorName).toBe('ERR_EXHAUSTED')
+    expect(store.list().records).toMatchObject([{ containerId: 'a', leases: [] }])
+    releaseAddresses(store, keyOf('a'), new Date(nowMs))
     expect(store.list().records).toEqual([])
   })
 
