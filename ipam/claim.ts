@@ -169,9 +169,12 @@ function claimWithin(store: Store, claims: readonly Claim[]): Outcome[] {
  * ERR_DAMAGED, ERR_TRY_AGAIN and ERR_IO; then nothing is held that was not held before.
  */
 export function claimAddresses(store: Store, claim: Claim): Claimed {
-  const [outcome] = claimTogether(store, [claim])
-  if (outcome === undefined || 'error' in outcome) throw outcome?.error
-  return outcome
+  return store.locked(() => {
+    // Thrown inside of the lock, which says what could not be used.
+    const [outcome] = claimWithin(store, [claim])
+    if (outcome === undefined || 'error' in outcome) throw outcome?.error
+    return outcome
+  })
 }
 
 /** Throws ERR_EXHAUSTED when one of the plan's ranges has no free address. */

@@ -1,3 +1,5 @@
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type Claim, claimAddresses, releaseAddresses } from '../../ipam/claim.ts'
 import { FileStore } from '../../ipam/ledger/file-store.ts'
@@ -103,6 +105,40 @@ describe('claimInstead()', () => {
     expect(store.list().records).toMatchObject([{ containerId: 'a', leases: [] }])
     releaseAddresses(store, keyOf('a'), new Date(nowMs))
     expect(store.list().records).toEqual([])
+  })
+
+  it('leaves a record of the attachment, by which a DEL finds its link, wherever it is killed', () => {
+    const { unlinkSync, linkSync, renameSync } = fs
+    const original = { unlinkSync, linkSync, renameSync }
+    for (let [failing, killed] = [0, true]; killed; failing++) {
+      claimed(claimOf('a'))
+      const [held] = addressesOf(store.find(keyOf('a')) ?? { ...claimAddresses(store, claimOf('a')).record })
+      let count = 0
+      const killing = (call: (...args: never[]) => void) => {
+        return (...args: never[]): void => {
+          if (count++ >= failing) throw new Error('killed')
+          call(...args)
+        }
+      }
+      Object.assign(fs, {
+        unlinkSync: killing(unlinkSync),
+        linkSync: killing(linkSync),
+        renameSync: killing(renameSync),
+      })
+      syncBuiltinESMExports()
+      try {
+        instead(claimOf('a'), held?.replace(/\/.*/, '') ?? '')
+        killed = false
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'killed' })
+      }
+      Object.assign(fs, original)
+      syncBuiltinESMExports()
+      expect(store.find(keyOf('a'))?.link, `killed at ${failing}`).toEqual(claimOf('a').link)
+      releaseAddresses(store, keyOf('a'), new Date(nowMs))
+      const wrong = store.inspect().filter(({ name }) => name !== '.passing' && !name.includes('conflict'))
+      expect([store.list().records.filter(({ containerId }) => containerId === 'a'), wrong]).toEqual([[], []])
+    }
   })
 
   it('fails with ERR_CONFLICT when the attachment was released meanwhile', () => {
