@@ -3,37 +3,26 @@
  *
  * Claims that arrive together are decided one after the other and written together: one sync for all (claimTogether).
  */
-import { formatCidr, formatIp, type Ip, sameIp, spanContains } from '../shared/address.ts'
+import { type Ip, sameIp, spanContains } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { sameNetns } from '../shared/host/netns.ts'
-import { decide, type Grant, grantAgain, type Held, type RequestedAddress } from './decide.ts'
-import { isKeptFor } from './ledger/names.ts'
+import { type Grant, grantAgain } from './decide.ts'
 import {
   type AttachmentRecord,
   describeKey,
   type Lease,
   leaseIp,
   leaseSpace,
-  recordFormat,
   recordKey,
   sameKey,
 } from './ledger/record.ts'
-import type { Order, Store } from './ledger/store.ts'
-import { defaultSpace, type Plan } from './plan.ts'
+import type { Store } from './ledger/store.ts'
+import type { Plan } from './plan.ts'
+import { type Claim, newRecord, Round } from './round.ts'
 import { isAlive, type Node, sweepEarlierBoots } from './sweep.ts'
 
-/** What is claimed, and what the record shall say about who claims it. */
-export interface Claim {
-  readonly key: AttachmentKey
-  readonly plan: Plan
-  readonly requested: readonly RequestedAddress[]
-  readonly link?: AttachmentRecord['link']
-  readonly netns?: AttachmentRecord['netns']
-  readonly pod?: AttachmentRecord['pod']
-  readonly node: Node
-  readonly now: Date
-}
+export type { Claim }
 
 /** An answered claim; `fresh` when this call made it, so that a failing caller may release it again. */
 export interface Claimed {
@@ -42,29 +31,7 @@ export interface Claimed {
 }
 
 /** Addresses lost to a caller who ignores the lock before we give up; each round finds the next free one. */
-const lostRacesMax = 16
-
-const toLease = ({ address, space, gateway, range }: Grant): Lease => ({
-  address: formatCidr(address),
-  ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
-  range,
-  ...(space === defaultSpace ? {} : { space }),
-})
-
-function newRecord(claim: Claim, grants: readonly Grant[]): AttachmentRecord {
-  return {
-    format: recordFormat,
-    ...claim.key,
-    leases: grants.map(toLease),
-    ...(claim.link === undefined ? {} : { link: claim.link }),
-    ...(claim.netns === undefined ? {} : { netns: claim.netns }),
-    ...(claim.pod === undefined ? {} : { pod: claim.pod }),
-    ...(claim.plan.keepMs === undefined ? {} : { keepMs: claim.plan.keepMs }),
-    host: claim.node.host,
-    bootId: claim.node.bootId,
-    claimedAt: claim.now.toISOString(),
-  }
-}
+export const lostRacesMax = 16
 
 const inSameNetns = (record: AttachmentRecord, claim: Claim): boolean =>
   record.bootId === claim.node.bootId &&
@@ -87,9 +54,10 @@ type Earlier =
 /** Throws ERR_CONFLICT when the attachment is in use and asks for something else now. */
 function takeUp(store: Store, claim: Claim): Earlier {
   const nowMs = claim.now.getTime()
-  const earlier = store.find(claim.key)
-  if (earlier === undefined) return { grants: takeUpKept(store, claim) }
-  if (!store.complete(earlier)) {
+  const found = store.find(claim.key)
+  if (found === undefined) return { grants: takeUpKept(store, claim) }
+  const earlier = store.complete(found, nowMs)
+  if (earlier === undefined) {
     // Somebody else got one of its addresses, so the call that wrote it never answered.
     store.forget(claim.key, nowMs)
     return { grants: undefined }
@@ -121,83 +89,13 @@ function takeUpKept(store: Store, claim: Claim): Grant[] | undefined {
   if (claim.plan.keepMs === undefined) return undefined
   const wanted = newRecord(claim, [])
   const kept = store.findKept(wanted)
-  if (kept === undefined || !isKeptFor(kept.record, wanted)) return undefined
+  if (kept === undefined) return undefined
   const nowMs = claim.now.getTime()
   const expired = kept.sinceMs + (kept.record.keepMs ?? 0) < nowMs
   const again = expired ? undefined : grantsAgain(claim, kept.record.leases)
   const grants = again?.some((grant) => isReserved(claim, grant)) ? undefined : again
   if (grants === undefined) store.dropKept(wanted, nowMs)
   return grants
-}
-
-/** One stay in the lock: the orders that are read, and what is given before it is written. */
-class Round {
-  readonly #store: Store
-  readonly #orders = new Map<string, Order>()
-  /** Given in this round, or found to be somebody else's in spite of the lock. */
-  #gone: readonly { readonly space: string; readonly ip: Ip }[] = []
-
-  constructor(store: Store) {
-    this.#store = store
-  }
-
-  decide(claim: Claim): AttachmentRecord {
-    this.#dropExpired(claim)
-    const grants = decide(claim.plan, claim.requested, this.#held(claim))
-    this.#give(grants)
-    return newRecord(claim, grants)
-  }
-
-  /** Grants of an earlier call; decided anew when a claim of this round has one of them, which was free until it is written. */
-  takeUp(claim: Claim, grants: readonly Grant[]): AttachmentRecord {
-    if (grants.some(({ space, address }) => this.#isGone(space, address.ip))) return this.decide(claim)
-    this.#give(grants)
-    return newRecord(claim, grants)
-  }
-
-  /** The record could not be put because of `taken`: its other addresses are free as before. */
-  lose({ leases }: AttachmentRecord, taken: Ip): void {
-    const lost = (space: string, ip: Ip): boolean =>
-      leases.some((lease) => leaseSpace(lease) === space && sameIp(leaseIp(lease), ip)) && !sameIp(ip, taken)
-    this.#gone = this.#gone.filter(({ space, ip }) => !lost(space, ip))
-  }
-
-  #give(grants: readonly Grant[]): void {
-    this.#gone = [...this.#gone, ...grants.map(({ space, address }) => ({ space, ip: address.ip }))]
-  }
-
-  /** An address that somebody names may be kept for too long: nobody else looks at it before the range is full. */
-  #dropExpired({ plan, requested, now }: Claim): void {
-    const spaces = new Set([plan.space, ...plan.rangeSets.flat().map(({ space }) => space)])
-    for (const { ip } of requested) {
-      for (const space of spaces) this.#store.dropExpired(space, ip, now.getTime())
-    }
-    for (const { space, address } of plan.fixed) this.#store.dropExpired(space, address.ip, now.getTime())
-  }
-
-  #isGone(space: string, ip: Ip): boolean {
-    return this.#gone.some((one) => one.space === space && sameIp(one.ip, ip))
-  }
-
-  save(): void {
-    for (const order of this.#orders.values()) order.save()
-  }
-
-  #held({ key, plan, now }: Claim): Held {
-    return {
-      has: (space, ip) => this.#isGone(space, ip) || this.#store.isHeld(space, ip),
-      holder: (space, ip) => {
-        const record = this.#store.holder(space, ip)
-        return record === undefined ? 'somebody else' : describeKey(recordKey(record))
-      },
-      candidates: ({ space, span }, blocked) => {
-        const name = `${span.family} ${span.first} ${span.last} ${space}`
-        const order = this.#orders.get(name) ?? this.#store.order(space, span)
-        this.#orders.set(name, order)
-        return order.candidates({ key, blocked, coolDownMs: plan.coolDownMs, nowMs: now.getTime() })
-      },
-    }
-  }
 }
 
 /** Puts a record with new leases until nobody else has any of them. Throws ERR_TRY_AGAIN when others snatch them all. */
@@ -209,9 +107,11 @@ function putAgain(store: Store, claim: Claim, round: Round, first: { record: Att
     taken = store.put([record])[0]
     if (taken === undefined) return { record, fresh: true }
   }
-  const message = `Cannot claim for ${describeKey(claim.key)}: others were faster ${lostRacesMax} times`
-  throw new CniError('ERR_TRY_AGAIN', message)
+  throw tooManyLost(claim)
 }
+
+export const tooManyLost = ({ key }: Claim): CniError =>
+  new CniError('ERR_TRY_AGAIN', `Cannot claim for ${describeKey(key)}: others were faster ${lostRacesMax} times`)
 
 type Outcome = Claimed | { readonly error: unknown }
 
@@ -231,7 +131,6 @@ export function claimTogether(store: Store, claims: readonly Claim[]): Outcome[]
   return store.locked(() => claimWithin(store, claims))
 }
 
-/** As claimTogether, for who holds the lock already. */
 function claimWithin(store: Store, claims: readonly Claim[]): Outcome[] {
   const [first] = claims
   if (first !== undefined) sweepEarlierBoots(store, first.node, first.now.getTime())
@@ -270,14 +169,12 @@ function claimWithin(store: Store, claims: readonly Claim[]): Outcome[] {
  * ERR_DAMAGED, ERR_TRY_AGAIN and ERR_IO; then nothing is held that was not held before.
  */
 export function claimAddresses(store: Store, claim: Claim): Claimed {
-  return store.locked(() => claimLocked(store, claim))
-}
-
-/** As claimAddresses, for who holds the lock already. */
-export function claimLocked(store: Store, claim: Claim): Claimed {
-  const [outcome] = claimWithin(store, [claim])
-  if (outcome === undefined || 'error' in outcome) throw outcome?.error
-  return outcome
+  return store.locked(() => {
+    // Thrown inside of the lock, which says what could not be used.
+    const [outcome] = claimWithin(store, [claim])
+    if (outcome === undefined || 'error' in outcome) throw outcome?.error
+    return outcome
+  })
 }
 
 /** Throws ERR_EXHAUSTED when one of the plan's ranges has no free address. */

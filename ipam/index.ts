@@ -45,7 +45,7 @@ export function claim(
 
 /**
  * Claims other addresses for an attachment, in place of those that strangers were found to use: these are kept out of use.
- * Throws ERR_TAKEN when nothing else would do, and the errors of claimAddresses; then the attachment holds nothing.
+ * Throws ERR_TAKEN when nothing else would do, and the errors of claimAddresses; then the attachment holds what is left of its own.
  */
 export function claimOther(
   store: Store,

@@ -1,9 +1,10 @@
 /** Addresses that strangers use: kept out of use for a while, and others claimed in their place. */
 import { formatIp, type Ip, sameIp } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
-import { type Claim, claimLocked } from './claim.ts'
+import { type Claim, lostRacesMax, tooManyLost } from './claim.ts'
 import { type AttachmentRecord, describeKey, type Lease, leaseIp, recordKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
+import { Round } from './round.ts'
 
 /** An address that somebody on the wire answers for, who is not of this store. */
 export interface Conflict {
@@ -28,28 +29,56 @@ function quarantineRecord(record: AttachmentRecord, lease: Lease, mac: string): 
   }
 }
 
+/** Puts the addresses, which nobody holds any more, out of use. */
+function quarantine(store: Store, record: AttachmentRecord, conflicts: readonly Conflict[], nowMs: number): void {
+  for (const { ip, mac } of conflicts) {
+    const lease = record.leases.find((one) => sameIp(leaseIp(one), ip))
+    if (lease === undefined) continue
+    const offence = quarantineRecord(record, lease, mac)
+    // One that a killed call left is put out of use anew.
+    store.forget(recordKey(offence), nowMs)
+    if (store.put([offence])[0] === undefined) store.remove(recordKey(offence), nowMs)
+  }
+}
+
+/** Replaces the attachment's record by one with other addresses; what is left of its own stays. */
+function replaceLeases(store: Store, claim: Claim, own: readonly Lease[]): AttachmentRecord {
+  const round = new Round(store)
+  for (let lost = 0; lost <= lostRacesMax; lost++) {
+    const record = round.decideAgain(claim, own)
+    if (store.replace(record, claim.now.getTime()) !== undefined) continue
+    round.save()
+    return record
+  }
+  throw tooManyLost(claim)
+}
+
+/**
+ * Claims others for the addresses of an attachment that strangers use. At every instant there is a record of it: its link is
+ * there already, and a DEL finds it by that. When nothing else can be claimed it has what was left of its addresses.
+ */
 export function claimInstead(store: Store, claim: Claim, conflicts: readonly Conflict[]): AttachmentRecord {
   const nowMs = claim.now.getTime()
+  const isRefused = (lease: Lease): boolean => conflicts.some(({ ip }) => sameIp(ip, leaseIp(lease)))
   return store.locked(() => {
     const record = store.find(claim.key)
     if (record === undefined) {
       throw new CniError('ERR_CONFLICT', `Cannot claim for ${describeKey(claim.key)}: it holds nothing any more`)
     }
-    // Not kept for the pod: it would get the same address again.
-    store.forget(claim.key, nowMs)
-    for (const { ip, mac } of conflicts) {
-      const lease = record.leases.find((one) => sameIp(leaseIp(one), ip))
-      if (lease === undefined) continue
-      const offence = quarantineRecord(record, lease, mac)
-      // One that a killed call left is put out of use anew.
-      store.forget(recordKey(offence), nowMs)
-      if (store.put([offence])[0] === undefined) store.remove(recordKey(offence), nowMs)
+    const own = record.leases.filter((lease) => !isRefused(lease))
+    try {
+      const wanted = [...claim.requested.map(({ ip }) => ip), ...claim.plan.fixed.map(({ address }) => address.ip)]
+      const named = conflicts.find(({ ip }) => wanted.some((one) => sameIp(one, ip)))
+      if (named !== undefined) {
+        const message = `Cannot claim "${formatIp(named.ip)}": "${named.mac}" answers for it on the wire`
+        throw new CniError('ERR_TAKEN', message)
+      }
+      return replaceLeases(store, claim, own)
+    } catch (error) {
+      store.replace({ ...record, leases: own }, nowMs)
+      throw error
+    } finally {
+      quarantine(store, record, conflicts, nowMs)
     }
-    const named = conflicts.find(({ ip }) => claim.requested.some((wanted) => sameIp(wanted.ip, ip)))
-    if (named !== undefined) {
-      const message = `Cannot claim "${formatIp(named.ip)}": "${named.mac}" answers for it on the wire`
-      throw new CniError('ERR_TAKEN', message)
-    }
-    return claimLocked(store, claim).record
   })
 }

@@ -9,7 +9,7 @@ import { netnsAlive } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { type AttachmentRecord, describeKey, leaseIp, offenderOf, recordKey } from './ledger/record.ts'
-import { isExpired, type Kept, type Store } from './ledger/store.ts'
+import { isAhead, isExpired, type Kept, type Store } from './ledger/store.ts'
 import { checkHeld } from './lock/held.ts'
 
 /** Where this program runs, and since when. */
@@ -140,13 +140,14 @@ export function sweep(store: Store, { node, nowMs, graceMs, inUse, dryRun = fals
           () =>
             store.dropKept(record, nowMs),
       ),
+      ...kept.filter((one) => isAhead(one, nowMs)).map((one) => () => store.restartKept(one.record, nowMs)),
       ...released.map((record) => () => store.remove(recordKey(record), nowMs)),
     ])
     store.setFirstLooks(
       node.host,
       new Map(waiting.map((record) => [lookName(record), Math.min(seenMs(record), nowMs)])),
     )
-    return { released, waiting, expired, leftOver: store.removeLeftOvers(), damaged }
+    return { released, waiting, expired, leftOver: store.removeLeftOvers(nowMs), damaged }
   })
 }
 

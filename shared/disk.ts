@@ -195,8 +195,11 @@ export function replaceName(existing: string, name: string): void {
   renameSync(passing, name)
 }
 
+/** Sets a file's modification time. */
+export const setTime = (path: string, timeMs: number): void => utimesSync(path, timeMs / 1000, timeMs / 1000)
+
 /** Renames a file, and sets its modification time to say when. */
 export function renameAt(from: string, to: string, timeMs: number): void {
-  utimesSync(from, timeMs / 1000, timeMs / 1000)
+  setTime(from, timeMs)
   renameSync(from, to)
 }

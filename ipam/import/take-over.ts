@@ -79,6 +79,12 @@ interface Group {
   readonly found: readonly Found[]
 }
 
+interface Planned {
+  readonly record: AttachmentRecord
+  /** The attachment is recorded already, with fewer addresses. */
+  readonly isMore: boolean
+}
+
 function groupByAttachment(found: readonly Found[]): Group[] {
   const groups = Map.groupBy(found, ({ key }) => attachmentName(key))
   return [...groups.values()].flatMap((group) => (group[0] === undefined ? [] : [{ key: group[0].key, found: group }]))
@@ -105,12 +111,10 @@ class TakeOver {
   }
 
   run(groups: readonly Group[]): void {
-    const records: AttachmentRecord[] = []
-    for (const group of groups) {
-      const record = this.#recordOf(group)
-      if (record !== undefined) records.push(record)
-    }
-    const lost = this.#wish.dryRun ? [] : this.#store.put(records)
+    const planned = groups.map((group) => this.#planOf(group)).filter((one) => one !== undefined)
+    const [fresh, more] = [planned.filter(({ isMore }) => !isMore), planned.filter(({ isMore }) => isMore)]
+    const records = [...fresh, ...more].map(({ record }) => record)
+    const lost = this.#wish.dryRun ? [] : this.#record(fresh, more)
     records.forEach((record, index) => {
       const ip = lost[index]
       if (ip === undefined) this.#taken.push(record)
@@ -118,12 +122,18 @@ class TakeOver {
     })
   }
 
+  #record(fresh: readonly Planned[], more: readonly Planned[]): (Ip | undefined)[] {
+    const nowMs = this.#wish.now.getTime()
+    const lost = this.#store.put(fresh.map(({ record }) => record))
+    return [...lost, ...more.map(({ record }) => this.#store.replace(record, nowMs))]
+  }
+
   #skip(at: string, why: string): void {
     this.#skipped.push({ at, why })
   }
 
-  /** What is to be put for an attachment; undefined when that is nothing. */
-  #recordOf(group: Group): AttachmentRecord | undefined {
+  /** What is to be recorded of an attachment; undefined when that is nothing. */
+  #planOf(group: Group): Planned | undefined {
     let earlier: AttachmentRecord | undefined
     try {
       checkKey(group.key)
@@ -140,11 +150,9 @@ class TakeOver {
       if (missing.length === 0) this.#unchanged++
       return undefined
     }
-    // The lock is held: nobody takes in between what is forgotten only to be recorded with more.
-    if (earlier !== undefined && !this.#wish.dryRun) this.#store.forget(group.key, this.#wish.now.getTime())
     return earlier === undefined
-      ? this.#newRecord(group, leases)
-      : { ...earlier, leases: [...earlier.leases, ...leases] }
+      ? { record: this.#newRecord(group, leases), isMore: false }
+      : { record: { ...earlier, leases: [...earlier.leases, ...leases] }, isMore: true }
   }
 
   /** What is recorded for the attachment, whole. Throws ERR_DAMAGED. */
@@ -155,12 +163,15 @@ class TakeOver {
       const holder = this.#store.holder(leaseSpace(lease), leaseIp(lease))
       return holder !== undefined && sameKey(recordKey(holder), key)
     }
-    // A run that was killed has left it without some of its addresses.
-    if (earlier.leases.every(holds)) return earlier
-    if (this.#wish.dryRun) return undefined
-    if (this.#store.complete(earlier)) return earlier
-    this.#store.forget(key, this.#wish.now.getTime())
-    return undefined
+    // A run that was killed may have left it without some of its addresses.
+    if (this.#wish.dryRun) return earlier.leases.every(holds) ? earlier : undefined
+    const nowMs = this.#wish.now.getTime()
+    const whole = this.#store.complete(earlier, nowMs)
+    if (whole !== undefined) return whole
+    // What it has it keeps; what somebody else has by now is skipped with a word.
+    const rest = { ...earlier, leases: earlier.leases.filter(holds) }
+    this.#store.replace(rest, nowMs)
+    return rest
   }
 
   #leaseOf({ at, ip, key, subnet }: Found, earlier: AttachmentRecord | undefined): Lease[] {

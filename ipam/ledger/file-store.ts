@@ -11,7 +11,7 @@ import type { Ip, Span } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import {
-  discardName,
+  isErrno,
   makeDirectory,
   readIfExists,
   removeName,
@@ -20,27 +20,34 @@ import {
   writeDurable,
   writeUnsynced,
 } from '../../shared/disk.ts'
+import { log } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
 import { holdLock, lockKindOf, withLock } from '../lock/index.ts'
 import { toIoError } from './directory.ts'
 import { inspectLeases } from './inspect.ts'
 import { Journal } from './journal.ts'
 import { LeaseFiles } from './lease-files.ts'
-import { addressName, attachmentName, isLeftOverName, keptNameOf, orderName, temporaryPrefix } from './names.ts'
+import {
+  addressName,
+  attachmentName,
+  isKeptFor,
+  isLeftOverName,
+  keptNameOf,
+  orderName,
+  parseTemporaryName,
+  temporaryName,
+} from './names.ts'
 import { FileOrder } from './order.ts'
+import { type Durable, putRecords } from './put.ts'
 import { type AttachmentRecord, describeKey, recordKey, renderRecord } from './record.ts'
-import { type Finding, isExpired, type Kept, type Listing, type Order, type Store } from './store.ts'
+import { recoverLeases } from './recover.ts'
+import { dropLeftOver, replaceRecord, settle } from './replace.ts'
+import { type Finding, isAhead, isExpired, type Kept, type Listing, type Order, type Store } from './store.ts'
 
 const bootIdMaxBytes = 100
 const looksMaxBytes = 64 * 1024 * 1024
 /** Free addresses that one look at all names brings into an order. */
 const refillMax = 4096
-
-function refuseTwice(records: readonly AttachmentRecord[]): void {
-  const names = records.map((record) => attachmentName(recordKey(record)))
-  const twice = records.find((_, index) => names.indexOf(names[index] ?? '') !== index)
-  if (twice === undefined) return
-  throw new CniError('ERR_CONFLICT', `Cannot record ${describeKey(recordKey(twice))}: it is asked for twice at once`)
-}
 
 export class FileStore implements Store {
   readonly #dataDir: string
@@ -128,9 +135,7 @@ export class FileStore implements Store {
   order(space: string, span: Span): Order {
     makeDirectory(this.#orders)
     return new FileOrder(`${this.#orders}/${orderName(space, span)}`, span, (nowMs, blocked) => {
-      for (const { record, sinceMs } of this.#files.allKept()) {
-        if (isExpired({ record, sinceMs }, nowMs)) this.dropKept(record, nowMs)
-      }
+      for (const kept of this.#files.allKept()) this.#expire(kept, nowMs)
       return this.#files.free(space, span, blocked, refillMax)
     })
   }
@@ -150,8 +155,14 @@ export class FileStore implements Store {
   }
 
   /** Whoever makes one holds the lock, so one that is seen under the lock is nobody's. */
-  removeLeftOvers(): string[] {
-    return this.#files.names().filter((name) => isLeftOverName(name) && removeName(this.#files.at(name)))
+  removeLeftOvers(nowMs: number): string[] {
+    return this.#files.names().filter((name) => {
+      if (!isLeftOverName(name)) return false
+      const key = parseTemporaryName(name)
+      if (key === undefined) return removeName(this.#files.at(name))
+      settle(this.#files, key, this.#durable, nowMs)
+      return !this.#files.has(name)
+    })
   }
 
   inspect(): Finding[] {
@@ -159,51 +170,43 @@ export class FileStore implements Store {
   }
 
   put(records: readonly AttachmentRecord[]): (Ip | undefined)[] {
-    refuseTwice(records)
-    const lines = records.map(renderRecord)
-    const named: string[] = []
-    try {
-      this.#makeDurable(lines.join(''))
-      const taken = records.map((record, index) => {
-        const name = temporaryPrefix + attachmentName(recordKey(record))
-        named.push(name)
-        this.#write(name, lines[index] ?? '')
-        return this.#files.name(name, record)
-      })
-      records.forEach((record, index) => {
-        if (taken[index] === undefined) this.#files.forgetKept(record)
-      })
-      if (this.shared) syncDirectory(this.#files.path)
-      return taken
-    } catch (error) {
-      named.forEach((name, index) => {
-        const record = records[index]
-        if (record !== undefined) this.#files.unname(name, record)
-      })
-      throw error
-    } finally {
-      // By now it is one name too many of a record, or a record without a name: DEL, or the next ADD, removes it too.
-      for (const name of named) discardName(this.#files.at(name))
-    }
+    return putRecords(this.#files, records, this.#durable)
   }
 
   /** On a share the server keeps what it confirms; here the journal does. */
-  #makeDurable(lines: string): void {
-    if (!this.shared && lines !== '') this.#journal.append(lines)
+  readonly #durable: Durable = {
+    append: (lines) => {
+      if (!this.shared && lines !== '') this.#journal.append(lines)
+    },
+    write: (name, line) => {
+      if (this.shared) writeDurable(this.#files.at(name), line)
+      else writeUnsynced(this.#files.at(name), line)
+    },
+    syncNames: () => {
+      if (this.shared) syncDirectory(this.#files.path)
+    },
   }
 
-  #write(name: string, line: string): void {
-    if (this.shared) writeDurable(this.#files.at(name), line)
-    else writeUnsynced(this.#files.at(name), line)
+  replace(record: AttachmentRecord, nowMs: number): Ip | undefined {
+    const key = recordKey(record)
+    settle(this.#files, key, this.#durable, nowMs)
+    const earlier = this.#files.find(key)
+    if (earlier === undefined) {
+      throw new CniError('ERR_CONFLICT', `Cannot replace the record of ${describeKey(key)}: nothing is recorded`)
+    }
+    return replaceRecord(this.#files, earlier, record, this.#durable, nowMs)
   }
 
-  complete(record: AttachmentRecord): boolean {
-    const whole = this.#files.missing(record).length === 0
+  complete(record: AttachmentRecord, nowMs: number): AttachmentRecord | undefined {
+    const key = recordKey(record)
+    const standing = settle(this.#files, key, this.#durable, nowMs) ? this.#files.find(key) : record
+    if (standing === undefined) return undefined
+    const whole = this.#files.missing(standing).length === 0
     // The journal of the put that was cut short may have started anew since.
-    if (!whole) this.#makeDurable(renderRecord(record))
-    const completed = this.#files.complete(record)
-    if (this.shared) syncDirectory(this.#files.path)
-    return completed
+    if (!whole) this.#durable.append(renderRecord(standing))
+    const completed = this.#files.complete(standing)
+    this.#durable.syncNames()
+    return completed ? standing : undefined
   }
 
   remove(key: AttachmentKey, nowMs: number): boolean {
@@ -215,19 +218,38 @@ export class FileStore implements Store {
   }
 
   #remove(key: AttachmentKey, nowMs: number, keep: boolean): boolean {
+    // Nearly always nothing is left: one look is all that this costs.
+    const isLeft = this.#files.inode(temporaryName(key)) !== undefined
+    const mayKeep = keep && (!isLeft || this.#settled(key, nowMs))
     const record = this.#files.record(key)
-    if (record !== undefined && !(keep && record !== 'damaged' && this.#files.keep(record, nowMs))) {
+    if (isLeft) dropLeftOver(this.#files, key, nowMs)
+    const isKept = mayKeep && record !== undefined && record !== 'damaged' && this.#files.keep(record, nowMs)
+    if (record !== undefined && !isKept) {
       this.#files.release(attachmentName(key), record, key, nowMs)
-      if (!this.shared) this.#journal.release(key, nowMs)
+      // Nothing else would release it again if it came back after a power cut.
+      const isForGood = record === 'damaged' || record.imported !== undefined
+      if (!this.shared) this.#journal.release(key, nowMs, isForGood)
     }
-    const leftOver = removeName(this.#files.at(temporaryPrefix + attachmentName(key)))
-    if ((record !== undefined || leftOver) && this.shared) syncDirectory(this.#files.path)
+    if (record !== undefined || isLeft) this.#durable.syncNames()
     return record !== undefined
+  }
+
+  /** Whether what a killed call left is settled; a release goes on without when the disk has no room. */
+  #settled(key: AttachmentKey, nowMs: number): boolean {
+    try {
+      settle(this.#files, key, this.#durable, nowMs)
+      return true
+    } catch (error) {
+      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error
+      log('warn', `nothing is kept of ${describeKey(key)}: ${messageOf(error)}`)
+      return false
+    }
   }
 
   findKept(wanted: AttachmentRecord): Kept | undefined {
     const name = keptNameOf(wanted)
-    return name === undefined ? undefined : this.#files.kept(name)
+    const kept = name === undefined ? undefined : this.#files.kept(name)
+    return kept !== undefined && isKeptFor(kept.record, wanted) ? kept : undefined
   }
 
   dropKept(record: AttachmentRecord, nowMs: number): void {
@@ -238,39 +260,21 @@ export class FileStore implements Store {
     const holder = this.isHeld(space, ip) ? this.holder(space, ip) : undefined
     const kept =
       holder === undefined || this.#files.has(attachmentName(recordKey(holder))) ? undefined : this.findKept(holder)
-    if (kept !== undefined && isExpired(kept, nowMs)) this.dropKept(kept.record, nowMs)
+    if (kept !== undefined) this.#expire(kept, nowMs)
   }
 
-  /** A record whose file the disk lost or tore is made again from the journal, unless a later one has its addresses. */
+  #expire(kept: Kept, nowMs: number): void {
+    if (isExpired(kept, nowMs)) this.dropKept(kept.record, nowMs)
+    else if (isAhead(kept, nowMs)) this.restartKept(kept.record, nowMs)
+  }
+
+  restartKept(record: AttachmentRecord, nowMs: number): void {
+    this.#files.restartKept(record, nowMs)
+  }
+
   recover(): void {
-    if (this.shared) return
-    const { standing, released } = this.#journal.read()
-    // What the disk has again although it was released: it must not be in the way of who claimed it afterwards.
-    for (const { name, atMs } of released) {
-      const found = this.#files.read(name)
-      if (found !== undefined && found !== 'damaged' && Date.parse(found.claimedAt) <= atMs) this.#files.removeAll(name)
-    }
-    for (const record of standing) {
-      const name = attachmentName(recordKey(record))
-      const found = this.#files.record(recordKey(record))
-      if (found !== undefined && found !== 'damaged' && found.claimedAt === record.claimedAt) {
-        if (this.#files.missing(record).length > 0) this.#files.complete(record)
-        continue
-      }
-      // Torn, or an earlier life of the same key: none of its names is worth keeping.
-      if (found !== undefined) this.#files.removeAll(name)
-      const temporary = temporaryPrefix + name
-      if (this.#files.isKept(record)) continue
-      this.#write(temporary, renderRecord(record))
-      try {
-        if (!this.#files.mendKept(temporary, record) && this.#files.name(temporary, record) === undefined) {
-          this.#files.forgetKept(record)
-        }
-      } finally {
-        discardName(this.#files.at(temporary))
-      }
-    }
-    this.#journal.startAnew()
+    // On a share the server keeps what it confirmed.
+    if (!this.shared) recoverLeases(this.#files, this.#journal, this.#durable, Date.now())
   }
 
   /** Throws unless a claim could be written now. */

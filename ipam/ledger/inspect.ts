@@ -10,6 +10,8 @@ import {
   keptNameOf,
   parseAddressName,
   parseAttachmentName,
+  parseTemporaryName,
+  temporaryName,
 } from './names.ts'
 import { type AttachmentRecord, describeKey, holdsAddress, leaseIp, leaseSpace, recordKey, sameKey } from './record.ts'
 import type { Finding } from './store.ts'
@@ -30,11 +32,20 @@ export function inspectLeases(leases: LeaseDirectory): Finding[] {
   return names.flatMap((name): Finding[] => {
     const file = fileOf(name)
     if (file === undefined) return []
-    if (isLeftOverName(name)) return [{ name, kind: 'left over', what: 'a killed call left it; it holds nothing' }]
+    if (isLeftOverName(name)) return [{ name, kind: 'left over', what: whatIsLeft(name, inodes) }]
     if (isAttachmentName(name)) return inspectAttachment(name, file, inodes)
     if (isKeptName(name)) return inspectKept(name, file, inodes)
     return inspectAddress(name, file, inodes)
   })
+}
+
+function whatIsLeft(name: string, inodes: ReadonlyMap<string, bigint | undefined>): string {
+  const inode = inodes.get(name)
+  const key = parseTemporaryName(name)
+  const isOnly = key !== undefined && inodes.get(attachmentName(key)) !== inode
+  const holds = isOnly && [...inodes].some(([one, other]) => other === inode && parseAddressName(one) !== undefined)
+  if (!holds) return 'a killed call left it; it holds nothing'
+  return 'a killed call left it; a sweep, or the next call of its attachment, completes it or releases what it holds'
 }
 
 const damaged = (name: string): Finding => ({
@@ -62,7 +73,9 @@ function missingAddresses(
   return record.leases.flatMap((lease): Finding[] => {
     const address = addressName(leaseSpace(lease), leaseIp(lease))
     if (inodes.get(address) === inodes.get(name)) return []
-    const holder = inodes.get(address) === undefined ? 'nobody holds it' : 'somebody else holds it'
+    const isNext = inodes.get(address) === inodes.get(temporaryName(recordKey(record)))
+    const other = isNext ? 'the record in its place that a killed call left holds it' : 'somebody else holds it'
+    const holder = inodes.get(address) === undefined ? 'nobody holds it' : other
     return [{ name, kind: 'incomplete', what: `its record names "${address}", and ${holder}` }]
   })
 }
@@ -78,7 +91,7 @@ function inspectAddress(name: string, file: File, inodes: ReadonlyMap<string, bi
     return [{ name, kind: 'damaged', what: `no readable record behind it names ${formatIp(address.ip)}${hint}` }]
   }
   const key = recordKey(file)
-  const own = [attachmentName(key), keptNameOf(file)]
+  const own = [attachmentName(key), keptNameOf(file), temporaryName(key)]
   if (own.some((one) => one !== undefined && inodes.get(one) === inodes.get(name))) return []
   const what = `held by ${describeKey(key)}, whose name "${attachmentName(key)}" is gone: no DEL will release it`
   return [{ name, kind: 'orphan', what }]

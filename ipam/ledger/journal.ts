@@ -20,6 +20,7 @@ import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { readIfExists, sizeOf, syncDirectory, writeFully } from '../../shared/disk.ts'
 import { syncFilesystem } from '../../shared/host/libc.ts'
 import { log } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
 import { attachmentName } from './names.ts'
 import { type AttachmentRecord, parseRecord, recordKey } from './record.ts'
 
@@ -63,17 +64,22 @@ export class Journal {
     })
   }
 
-  /** Notes a release. Not synced: one that is forgotten is of an earlier boot when it is remembered. */
-  release(key: AttachmentKey, nowMs: number): void {
+  /**
+   * Notes a release. Synced only when it says so: one that is forgotten is of an earlier boot when it is remembered, which is
+   * enough to release it again where that tells something.
+   */
+  release(key: AttachmentKey, nowMs: number, synced = false): void {
     try {
       const line = `${releasedPrefix}${new Date(nowMs).toISOString()} ${attachmentName(key)}\n`
-      // Only where there is room already: a full disk must not keep an address.
       this.#write((fd) => {
-        if (readEnd(fd) + Buffer.byteLength(line) <= fstatSync(fd).size) this.#writeLines(fd, line)
+        // Otherwise only where there is room already: a full disk must not keep an address, nor a release wait for it to grow.
+        if (!synced && readEnd(fd) + Buffer.byteLength(line) > fstatSync(fd).size) return
+        this.#writeLines(fd, line)
+        if (synced) fdatasyncSync(fd)
       })
     } catch (error) {
       // A release needs no room on the disk.
-      log('warn', `cannot note a release: ${error instanceof Error ? error.message : String(error)}`)
+      log('warn', `cannot note a release: ${messageOf(error)}`)
     }
   }
 

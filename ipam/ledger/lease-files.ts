@@ -4,14 +4,16 @@
  * Every change begins by asking whether the lock is still ours, but for those that take back what this call has made: its own
  * names are nobody else's, whoever has the lock by now.
  */
+import { statSync } from 'node:fs'
 import type { Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
-import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName } from '../../shared/disk.ts'
+import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName, setTime } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
 import { checkHeld } from '../lock/held.ts'
 import { LeaseDirectory } from './directory.ts'
-import { attachmentName, keptNameOf, leaseNames, parseAddressName } from './names.ts'
+import { attachmentName, isKeptFor, keptNameOf, leaseNames, parseAddressName } from './names.ts'
 import { noteFreed } from './order.ts'
 import { type AttachmentRecord, describeKey, leaseIp, recordKey, sameKey } from './record.ts'
 
@@ -87,6 +89,7 @@ export class LeaseFiles extends LeaseDirectory {
     checkHeld()
     const kept = keptNameOf(record)
     if (kept === undefined || record.leases.length === 0) return false
+    if (this.#isOfAnother(kept, record)) return false
     try {
       // A take-over that a kill cut short: what is kept without its addresses would be no use to the pod.
       if (this.has(kept)) this.complete(record)
@@ -95,7 +98,7 @@ export class LeaseFiles extends LeaseDirectory {
       return true
     } catch (error) {
       if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error
-      log('warn', `"${kept}" is not kept: ${error instanceof Error ? error.message : String(error)}`)
+      log('warn', `"${kept}" is not kept: ${messageOf(error)}`)
       return false
     }
   }
@@ -103,12 +106,25 @@ export class LeaseFiles extends LeaseDirectory {
   /** Releases what is kept for the pod of this record. */
   dropKept(record: AttachmentRecord, nowMs: number): void {
     const name = keptNameOf(record)
-    if (name === undefined || !this.has(name)) return
+    if (name === undefined || !this.has(name) || this.#isOfAnother(name, record)) return
     const kept = this.kept(name)?.record
     const key = recordKey(kept ?? record)
     this.release(name, kept ?? 'damaged', key, nowMs)
     // Claimed again by the same attachment it is recorded, whatever was before.
     if (!this.has(attachmentName(key))) this.#onReleased(key, nowMs)
+  }
+
+  /** What is kept for the pod of this record is kept from now on. */
+  restartKept(record: AttachmentRecord, nowMs: number): void {
+    checkHeld()
+    const name = keptNameOf(record)
+    if (name !== undefined && this.has(name)) setTime(this.at(name), nowMs)
+  }
+
+  /** Whether what is kept under the name of this record's pod is another pod's: long names may be cut to the same one. */
+  #isOfAnother(name: string, record: AttachmentRecord): boolean {
+    const kept = this.kept(name)
+    return kept !== undefined && !isKeptFor(kept.record, record)
   }
 
   /** Whether this very record is kept, and can be read. */
@@ -125,6 +141,9 @@ export class LeaseFiles extends LeaseDirectory {
     const ino = this.inode(name)
     const names = leaseNames(record).filter((one) => this.inode(one) === ino)
     if (names.length === 0) return false
+    const torn = statSync(this.at(name), { throwIfNoEntry: false })
+    // Since when it is kept is no part of what was torn.
+    if (torn !== undefined) setTime(this.at(file), torn.mtimeMs)
     for (const one of [...names, name]) replaceName(this.at(file), this.at(one))
     return true
   }
@@ -137,9 +156,15 @@ export class LeaseFiles extends LeaseDirectory {
     const names = record === 'damaged' ? this.namesOfDamaged(name) : leaseNames(record)
     // The last first: of what an attachment freed, its next claim is given the last first.
     const own = names.reverse().filter((one) => this.inode(one) === ino)
-    const freed = own.map(parseAddressName).filter((address) => address !== undefined)
+    this.releaseNames(own, key, nowMs)
+    removeName(this.at(name))
+  }
+
+  /** Takes these names of addresses away, after it is noted that they are free. */
+  releaseNames(names: readonly string[], key: AttachmentKey, nowMs: number): void {
+    const freed = names.map(parseAddressName).filter((address) => address !== undefined)
     if (freed.length > 0) noteFreed(this.#orders, freed, key, nowMs)
-    for (const one of [...own, name]) removeName(this.at(one))
+    for (const one of names) removeName(this.at(one))
   }
 
   /** Gives the file an address's name; one that is kept for the record's own pod is taken over at one instant. */
@@ -151,7 +176,8 @@ export class LeaseFiles extends LeaseDirectory {
     const kept = keptNameOf(record)
     if (kept === undefined || holder === undefined || holder !== this.inode(kept)) return false
     // What cannot be read is nobody's to take.
-    if (this.kept(kept) === undefined) return false
+    const before = this.kept(kept)
+    if (before === undefined || !isKeptFor(before.record, record)) return false
     replaceName(own, path)
     return true
   }
@@ -169,7 +195,7 @@ export class LeaseFiles extends LeaseDirectory {
       removeName(`${this.#aside}/${name}`)
       linkExclusive(this.at(name), `${this.#aside}/${name}`)
     } catch (error) {
-      log('warn', `"${name}" is not set aside: ${error instanceof Error ? error.message : String(error)}`)
+      log('warn', `"${name}" is not set aside: ${messageOf(error)}`)
     }
   }
 }

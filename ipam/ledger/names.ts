@@ -8,11 +8,18 @@ import { type AttachmentRecord, leaseIp, leaseSpace, recordKey } from './record.
 /** No file system that matters takes a longer name. */
 const nameMaxBytes = 255
 
-export const temporaryPrefix = '.new,'
+const temporaryPrefix = '.new,'
 const keptPrefix = '~'
 
 export const attachmentName = ({ network, containerId, ifName }: AttachmentKey): string =>
   `${network},${containerId},${ifName}`
+
+/** What an attachment's record is called while it is being written, or takes the place of an earlier one. */
+export const temporaryName = (key: AttachmentKey): string => temporaryPrefix + attachmentName(key)
+
+/** Whose record a temporary name is for; undefined when it is none of those. */
+export const parseTemporaryName = (name: string): AttachmentKey | undefined =>
+  name.startsWith(temporaryPrefix) ? parseAttachmentName(name.slice(temporaryPrefix.length)) : undefined
 
 /** Names that a killed call left: a record that was being written, an address's name on its way. */
 export const isLeftOverName = (name: string): boolean => name.startsWith(temporaryPrefix) || name === '.passing'

@@ -18,6 +18,9 @@ export interface Kept {
 /** Whether it is kept longer than it was to be. */
 export const isExpired = ({ record, sinceMs }: Kept, nowMs: number): boolean => sinceMs + (record.keepMs ?? 0) < nowMs
 
+/** Whether it is kept since a time to come: the clock was set back, and nobody knows when that was. */
+export const isAhead = ({ sinceMs }: Kept, nowMs: number): boolean => sinceMs > nowMs
+
 export interface Listing {
   readonly records: readonly AttachmentRecord[]
   readonly kept: readonly Kept[]
@@ -94,10 +97,19 @@ export interface Store {
   put(records: readonly AttachmentRecord[]): (Ip | undefined)[]
 
   /**
-   * Completes a record whose `put` was cut short by a kill: claims the addresses it names and does not have. False
-   * when one of them has gone to somebody else meanwhile; then the record was never an answer to anybody.
+   * Gives an attachment that is recorded another record. An address that both have stays held at every instant; what only the
+   * earlier one has is released, and kept for nobody. The address that somebody else has is returned, and nothing is changed.
+   * Throws ERR_CONFLICT when the attachment is not recorded. What fails leaves the earlier record or, once addresses have passed
+   * over, what the attachment's next call or a sweep completes.
    */
-  complete(record: AttachmentRecord): boolean
+  replace(record: AttachmentRecord, nowMs: number): Ip | undefined
+
+  /**
+   * Completes a record whose `put` or `replace` was cut short by a kill: claims the addresses it names and does not have, and
+   * answers what is recorded then. Undefined when one of them has gone to somebody else meanwhile; then the record was never an
+   * answer to anybody.
+   */
+  complete(record: AttachmentRecord, nowMs: number): AttachmentRecord | undefined
 
   /**
    * Releases the attachment's addresses and forgets it, damaged or not; false when there is nothing to forget. A record
@@ -108,7 +120,7 @@ export interface Store {
   /** As remove, and nothing is kept for anybody. */
   forget(key: AttachmentKey, nowMs: number): boolean
 
-  /** Releases the address if it is only kept, and has been for too long. */
+  /** Releases the address if it is only kept, and has been for too long; if that is since a time to come, it is from now on. */
   dropExpired(space: string, ip: Ip, nowMs: number): void
 
   /** What is kept for the pod of a new attachment; undefined when that is nothing. */
@@ -117,14 +129,17 @@ export interface Store {
   /** Releases what is kept for the pod of this record. */
   dropKept(record: AttachmentRecord, nowMs: number): void
 
+  /** What is kept for the pod of this record is kept from now on. */
+  restartKept(record: AttachmentRecord, nowMs: number): void
+
   list(): Listing
 
   /** When a sweep first found something gone, by whatever it calls it; milliseconds since the epoch. */
   firstLooks(host: string): Map<string, number>
   setFirstLooks(host: string, looks: ReadonlyMap<string, number>): void
 
-  /** Removes what killed calls left and what holds nothing; returns the names. */
-  removeLeftOvers(): string[]
+  /** Completes or removes what killed calls left; returns the names that are gone. */
+  removeLeftOvers(nowMs: number): string[]
 
   /** What is wrong in the store: nothing, unless somebody else wrote to it, or a kill cut a call short. */
   inspect(): Finding[]

@@ -1,4 +1,5 @@
-import { mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import fs, { mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { berth, contentOf, dataDir, ours, progress, put, store } from './berth.ts'
@@ -86,6 +87,48 @@ describe('berth import host-local', () => {
     expect(importFolder().exitCode).toBe(1)
     expect(importFolder('--range', 'fd00::/64').exitCode).toBe(0)
     expect(held()).toEqual(['10.0.0.5/24@storage ctr-1/net1', 'fd00::5/64@storage ctr-1/net1'])
+    expect(store.inspect()).toEqual([])
+  })
+
+  it('holds what was imported before at every instant when it adds more, whatever fails', () => {
+    lease('10.0.0.5', 'ctr-1\r\nnet1')
+    importFolder()
+    lease('fd00::5', 'ctr-1\r\nnet1')
+    lease('10.0.0.6', 'ctr-1\r\nnet1')
+    const { linkSync } = fs
+    const isHeld = (): boolean => fs.existsSync(`${dataDir}/leases/10.0.0.5@storage`)
+    const seen: boolean[] = []
+    for (let failing = 0; failing < 8; failing++) {
+      let count = 0
+      const broken = (from: string, to: string): void => {
+        seen.push(isHeld())
+        if (count++ === failing) throw Object.assign(new Error('the disk is broken'), { code: 'EIO' })
+        linkSync(from, to)
+      }
+      Object.assign(fs, { linkSync: broken })
+      syncBuiltinESMExports()
+      importFolder('--range', 'fd00::/64')
+      Object.assign(fs, { linkSync })
+      syncBuiltinESMExports()
+      seen.push(isHeld())
+    }
+    expect(new Set(seen)).toEqual(new Set([true]))
+    expect(held()).toEqual([
+      '10.0.0.5/24@storage ctr-1/net1',
+      '10.0.0.6/24@storage ctr-1/net1',
+      'fd00::5/64@storage ctr-1/net1',
+    ])
+    expect(store.inspect().filter(({ name }) => name !== '.passing')).toEqual([])
+  })
+
+  it('keeps what is left of an attachment when somebody else has what a killed run was to take', () => {
+    lease('10.0.0.5', 'ctr-1\r\nnet1')
+    lease('10.0.0.6', 'ctr-1\r\nnet1')
+    importFolder()
+    unlinkSync(`${dataDir}/leases/10.0.0.6@storage`)
+    put(ours('other', ['10.0.0.6/24'], { space: 'storage' }))
+    expect(importFolder()).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('skipped 10.0.0.6: held by') })
+    expect(held()).toEqual(['10.0.0.5/24@storage ctr-1/net1', '10.0.0.6/24@storage other/net1'])
     expect(store.inspect()).toEqual([])
   })
 

@@ -155,6 +155,27 @@ function contractOfDropping(store: () => Store): void {
     expect([store().list().kept, store().inspect()]).toEqual([[], []])
   })
 
+  it.each<[string, (store: Store, atMs: number) => void]>([
+    ['restartKept()', (one, atMs) => one.restartKept(podOf('x', 'pod', []), atMs)],
+    ['dropExpired()', (one, atMs) => one.dropExpired('default', ip('10.0.0.1'), atMs)],
+    [
+      'order()',
+      (one, atMs) => {
+        const { family, value } = ip('10.0.0.1')
+        const wish = { key: keyOf('x'), blocked: [], coolDownMs: 0, nowMs: atMs }
+        expect([...one.order('default', { family, first: value, last: value }).candidates(wish)]).toHaveLength(1)
+      },
+    ],
+  ])('%s keeps from now on what is kept since a time to come', (_, look) => {
+    put(podOf('a', 'pod'))
+    remove(keyOf('a'))
+    const earlierMs = nowMs - 86_400_000
+    store().locked(() => look(store(), earlierMs))
+    expect(keptOf(podOf('x', 'pod'))?.sinceMs).toBe(earlierMs)
+    store().locked(() => store().dropExpired('default', ip('10.0.0.1'), earlierMs + 60_001))
+    expect([isHeld(), store().list().kept]).toEqual([[false, false], []])
+  })
+
   it('forget() keeps nothing for anybody', () => {
     put(podOf('a', 'pod'))
     expect(store().locked(() => store().forget(keyOf('a'), nowMs))).toBe(true)

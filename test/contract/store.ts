@@ -10,12 +10,17 @@ import { contractOfKept } from './kept.ts'
 import { contractOfOrder } from './order.ts'
 import { contractOfPutTogether } from './put-together.ts'
 import { keyOf, recordOf } from './records.ts'
+import { contractOfReplace } from './replace.ts'
 
 /** The time of releases. */
 const nowMs = 1_700_000_000_000
 
 const put = (store: Store, record: AttachmentRecord): string | undefined => {
   const [taken] = store.locked(() => store.put([record]))
+  return taken && formatIp(taken)
+}
+const replace = (store: Store, record: AttachmentRecord): string | undefined => {
+  const taken = store.locked(() => store.replace(record, nowMs))
   return taken && formatIp(taken)
 }
 const remove = (store: Store, containerId: string): boolean =>
@@ -36,6 +41,7 @@ export function storeContract(name: string, make: () => Store): void {
     contractOfFind(() => store)
     contractOfRemove(() => store)
     contractOfComplete(() => store)
+    contractOfReplace(() => store)
     contractOfKept(() => store)
     contractOfOrder(() => store)
     contractOfSequences(make)
@@ -185,17 +191,20 @@ function contractOfRemove(store: () => Store): void {
 }
 
 function contractOfComplete(store: () => Store): void {
-  it('complete() says yes and changes nothing when the record is whole', () => {
+  it('complete() answers the record and changes nothing when the record is whole', () => {
     const record = recordOf(keyOf('a'), ['10.0.0.1/24', 'fd00::1/64'])
     put(store(), record)
-    expect(store().locked(() => store().complete(record))).toBe(true)
+    expect(store().locked(() => store().complete(record, nowMs))).toEqual(record)
     expect(store().list()).toEqual({ records: [record], kept: [], damaged: [] })
     expect(remove(store(), 'a')).toBe(true)
     expect(store().isHeld('default', ip('10.0.0.1'))).toBe(false)
   })
 }
 
-type Step = { readonly put: string; readonly addresses: readonly string[] } | { readonly remove: string }
+type Step =
+  | { readonly put: string; readonly addresses: readonly string[] }
+  | { readonly replace: string; readonly addresses: readonly string[] }
+  | { readonly remove: string }
 
 const names = fc.constantFrom('a', 'b', 'c')
 const addresses = fc.uniqueArray(fc.constantFrom('10.0.0.1/24', '10.0.0.2/24', '10.0.0.3/24', 'fd00::1/64'), {
@@ -203,6 +212,7 @@ const addresses = fc.uniqueArray(fc.constantFrom('10.0.0.1/24', '10.0.0.2/24', '
 })
 const steps: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ put: names, addresses }),
+  fc.record({ replace: names, addresses }),
   names.map((one) => ({ remove: one })),
 )
 
@@ -212,14 +222,17 @@ function stepBoth(store: Store, model: Map<string, readonly string[]>, step: Ste
     expect(remove(store, step.remove)).toBe(model.delete(step.remove))
     return
   }
-  if (model.has(step.put)) {
-    expect(failureOf(() => put(store, recordOf(keyOf(step.put), step.addresses))).errorName).toBe('ERR_CONFLICT')
+  const name = 'put' in step ? step.put : step.replace
+  const record = recordOf(keyOf(name), step.addresses)
+  const write = () => ('put' in step ? put(store, record) : replace(store, record))
+  if (model.has(name) === 'put' in step) {
+    expect(failureOf(write).errorName).toBe('ERR_CONFLICT')
     return
   }
-  const held = new Set([...model.values()].flat())
-  const taken = step.addresses.find((address) => held.has(address))
-  expect(put(store, recordOf(keyOf(step.put), step.addresses))).toBe(taken?.replace(/\/.*/, ''))
-  if (taken === undefined) model.set(step.put, step.addresses)
+  const others = [...model].filter(([one]) => one !== name).flatMap(([, addresses]) => addresses)
+  const taken = step.addresses.find((address) => others.includes(address))
+  expect(write()).toBe(taken?.replace(/\/.*/, ''))
+  if (taken === undefined) model.set(name, step.addresses)
 }
 
 function contractOfSequences(make: () => Store): void {

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { sweepLeases } from '../../ipam/admin.ts'
 import { type Finding, openStore } from '../../ipam/index.ts'
-import { copyDirectory, heldBy, namesOfContainer, strayAddresses } from './directory.ts'
+import { copyDirectory, heldBy, namesOf, namesOfContainer, strayAddresses } from './directory.ts'
 import {
   add,
   addressesOf,
@@ -10,6 +10,8 @@ import {
   attachmentOf,
   bystander,
   call,
+  imported,
+  importedMore,
   keptName,
   type Scenario,
 } from './scenarios.ts'
@@ -58,6 +60,13 @@ function checkState(one: Case, dataDir: string, isHealed: boolean): Wrong {
   ]
 }
 
+/** Whatever becomes of an import, what was imported before stays held. */
+const checkImported = (dataDir: string): Wrong =>
+  unless(
+    namesOf(dataDir).some(({ name }) => name === imported),
+    `"${imported}" is free`,
+  )
+
 function checkError(stdout: string): Wrong {
   let error: { code?: unknown; msg?: unknown } = {}
   try {
@@ -77,6 +86,10 @@ const mustSucceed = ({ scenario, point, fault }: Case): boolean =>
 function checkAnswer(one: Case): Wrong {
   const { outcome, scenario, dataDir } = one
   if (outcome.exitCode === null) return []
+  if (scenario.call.verb === 'import') {
+    if (outcome.exitCode !== 0) return unless(outcome.stderr !== '', 'it failed and says nothing')
+    return unless(isImported(one, dataDir), 'the import succeeded and has not all')
+  }
   if (outcome.exitCode !== 0) {
     return [...checkError(outcome.stdout), ...unless(!mustSucceed(one), `it failed: ${outcome.stdout}`)]
   }
@@ -87,6 +100,9 @@ function checkAnswer(one: Case): Wrong {
   if (scenario.call.verb === 'DEL') return checkGone(one, dataDir)
   return unless(!fillsUp(dataDir), 'GC succeeded and released nothing')
 }
+
+const isImported = (one: Case, dataDir: string): boolean =>
+  same(heldBy(dataDir, attachmentOf(containerOf(one))), [imported, importedMore])
 
 const fillsUp = (dataDir: string): boolean => heldBy(dataDir, attachmentOf('c1')).length > 0
 
@@ -134,6 +150,10 @@ async function checkAgain(one: Case, dataDir: string): Promise<Wrong> {
   const { scenario, outcome } = one
   const { exitCode, stdout } = await call(dataDir, scenario.call)
   const done = unless(exitCode === 0, `the retry failed: ${stdout}`)
+  if (scenario.call.verb === 'import') {
+    const all = unless(isImported(one, dataDir), 'the retry has not imported all')
+    return [...done, ...all, ...checkState(one, dataDir, false), ...(await checkDel(one, dataDir))]
+  }
   if (scenario.call.verb !== 'ADD' || exitCode !== 0) return [...done, ...checkState(one, dataDir, false)]
   const [first, held] = [addressesOf(stdout), heldBy(dataDir, attachmentOf(containerOf(one)))]
   const before = outcome.exitCode === 0 ? addressesOf(outcome.stdout) : first
@@ -164,6 +184,7 @@ async function checkSweep(one: Case, dataDir: string): Promise<Wrong> {
 /** Everything that is wrong after this case; nothing, where all is well. */
 export async function judge(one: Case): Promise<Wrong> {
   const wrong = [...checkState(one, one.dataDir, false), ...checkAnswer(one)]
+  if (one.scenario.call.verb === 'import') wrong.push(...checkImported(one.dataDir))
   for (const [name, check] of Object.entries({ DEL: checkDel, again: checkAgain, sweep: checkSweep })) {
     const copy = `${one.dataDir}-${name}`
     if (existsSync(one.dataDir)) copyDirectory(one.dataDir, copy)

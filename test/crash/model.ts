@@ -197,6 +197,24 @@ export class Model {
     return this.attachments.get(key)
   }
 
+  /** Another record with the same addresses; false, and nothing changes, when somebody else has what it lacks. */
+  replace(key: string, nowMs: number): boolean {
+    const one = this.attachments.get(key)
+    if (one === undefined) return true
+    const lacking = one.addresses.filter((address) => !one.held.includes(address))
+    if (lacking.some((address) => this.isHeld(address))) return false
+    const next = { ...one, held: one.addresses, claimedAtMs: nowMs }
+    if (lacking.length > 0) this.hold(next, [])
+    else this.attachments.set(key, next)
+    return true
+  }
+
+  /** The clock was set back: what is kept since a time to come is kept from now on. */
+  restartKept(pod: string, nowMs: number): void {
+    const one = this.kept.get(pod)
+    if (one !== undefined && one.sinceMs > nowMs) this.kept.set(pod, { ...one, sinceMs: nowMs })
+  }
+
   /** What a pod gets back; what is kept for too long is dropped. */
   takeKept(pod: string | undefined, nowMs: number): readonly string[] | undefined {
     const one = pod === undefined ? undefined : this.kept.get(pod)
@@ -221,6 +239,7 @@ export class Model {
       if (one.boot !== this.boot || isDue) continue
       this.looks.set(life, Math.min(first ?? nowMs, nowMs))
     }
+    for (const pod of [...this.kept.keys()]) this.restartKept(pod, nowMs)
     // What expired before is dropped; what is released now is kept from now on.
     const expired = [...this.kept].filter(([, kept]) => this.#isOver(kept, nowMs))
     const earlierFirst = [

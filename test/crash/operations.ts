@@ -15,6 +15,8 @@ export type Operation =
   | { readonly do: 'release'; readonly plan: number; readonly who: number }
   | { readonly do: 'die'; readonly plan: number; readonly who: number }
   | { readonly do: 'cut'; readonly plan: number; readonly who: number }
+  /** By one with the same addresses, as of now. */
+  | { readonly do: 'replace'; readonly plan: number; readonly who: number }
   | { readonly do: 'collect'; readonly plan: number }
   | { readonly do: 'sweep' }
   | { readonly do: 'reboot' }

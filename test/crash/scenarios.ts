@@ -1,6 +1,8 @@
 /** What a runtime does to the IPAM, each from a data directory that is prepared for it. */
-import { linkSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { run } from '../../cli/run.ts'
 import { openStore } from '../../ipam/index.ts'
+import { renderRecord } from '../../ipam/ledger/record.ts'
 import { dispatch } from '../../plugins/dispatch.ts'
 import type { Answer } from '../e2e/host.ts'
 import type { Run } from './strace.ts'
@@ -9,7 +11,8 @@ import type { Run } from './strace.ts'
 export const goneNetns = '/run/netns/berth-crash-gone'
 
 export interface Call {
-  readonly verb: 'ADD' | 'DEL' | 'GC'
+  /** An import is an administrator's. */
+  readonly verb: 'ADD' | 'DEL' | 'GC' | 'import'
   readonly containerId: string
   readonly netns?: string
   readonly sticky?: boolean
@@ -37,7 +40,15 @@ function stdinOf({ verb, sticky = false }: Call): string {
   return JSON.stringify({ cniVersion: '1.1.0', name: 'net-a', type: 'bridge', ipam, ...valid })
 }
 
+/** What host-local would have left; within the data directory, for the copies to have it too. */
+const folderOf = (dataDir: string): string => `${dataDir}/host-local`
+const importLine = (dataDir: string): string[] => [
+  ...['import', 'host-local', folderOf(dataDir), '--network', 'net-a', '--space', 'default'],
+  ...['--range', '10.0.0.0/29', '--range', 'fd00::/125'],
+]
+
 export const runOf = (call: Call, dataDir: string, trace: string): Run => ({
+  ...(call.verb === 'import' ? { program: 'berth', args: importLine(dataDir) } : { program: 'berth-ipam', args: [] }),
   environment: environmentOf(call, dataDir),
   stdin: stdinOf(call),
   dataDir,
@@ -46,6 +57,9 @@ export const runOf = (call: Call, dataDir: string, trace: string): Run => ({
 
 /** The same call in this process, where nothing fails. */
 export async function call(dataDir: string, one: Call): Promise<Pick<Answer, 'exitCode' | 'stdout'>> {
+  if (one.verb === 'import') {
+    return run(importLine(dataDir), { dataDir, version: '', readStdin: () => '', progress: () => undefined })
+  }
   const environment = environmentOf(one, dataDir)
   const wish = { name: 'berth-ipam', environment, readStdin: () => stdinOf(one) }
   return await dispatch(wish, { store: openStore(dataDir), environment })
@@ -90,6 +104,30 @@ async function prepareAttached(dataDir: string, netns: string, sticky = false): 
 }
 
 const c1 = { containerId: 'c1' }
+/** It has the first when the import that adds the second begins. */
+export const [imported, importedMore] = ['10.0.0.4', 'fd00::4']
+
+async function prepareImported(dataDir: string, netns: string): Promise<void> {
+  await prepareBystander(dataDir, netns)
+  mkdirSync(folderOf(dataDir))
+  writeFileSync(`${folderOf(dataDir)}/${imported}`, 'c1\nnet1')
+  await call(dataDir, { verb: 'import', ...c1 })
+  writeFileSync(`${folderOf(dataDir)}/${importedMore}`, 'c1\nnet1')
+}
+
+/** What an import leaves that was killed when it had passed the first address over to the next record. */
+async function prepareHalfImported(dataDir: string, netns: string): Promise<void> {
+  await prepareImported(dataDir, netns)
+  const leases = `${dataDir}/leases`
+  const before = openStore(dataDir).find({ network: 'net-a', ...c1, ifName: 'net1' })
+  if (before === undefined) throw new Error('nothing was imported')
+  const more = { address: `${importedMore}/125`, range: 'fd00::/125' }
+  const next = `${leases}/.new,${attachmentOf('c1')}`
+  writeFileSync(next, renderRecord({ ...before, leases: [...before.leases, more] }))
+  linkSync(next, `${leases}/${importedMore}`)
+  linkSync(next, `${leases}/.passing`)
+  renameSync(`${leases}/.passing`, `${leases}/${imported}`)
+}
 
 export const scenarios: readonly Scenario[] = [
   { name: 'ADD, the first of all', call: { verb: 'ADD', ...c1 }, async prepare() {} },
@@ -132,6 +170,9 @@ export const scenarios: readonly Scenario[] = [
       await call(dataDir, { verb: 'DEL', ...c1, sticky: true })
     },
   },
+  { name: 'import of more', call: { verb: 'import', ...c1 }, prepare: prepareImported },
+  { name: 'import again after a kill', call: { verb: 'import', ...c1 }, prepare: prepareHalfImported },
+  { name: 'DEL after a killed import', call: { verb: 'DEL', ...c1 }, prepare: prepareHalfImported },
   {
     name: 'GC',
     call: { verb: 'GC', containerId: '' },

@@ -13,6 +13,9 @@ const watched =
 const callTimeoutMs = 30_000
 
 export interface Run {
+  /** One of the packaged ones, and its arguments. */
+  readonly program: string
+  readonly args: readonly string[]
   readonly environment: Readonly<Record<string, string>>
   readonly stdin: string
   readonly dataDir: string
@@ -44,7 +47,7 @@ export interface Outcome {
 function strace(run: Run, inject: readonly string[]): Outcome {
   const args = ['-f', '-y', '--quiet=all', '-e', `trace=${watched}`, '-s', '4096', '-o', run.trace]
   const more = inject.flatMap((one) => ['-e', `inject=${one}`])
-  const done = spawnSync('strace', [...args, ...more, join(binaries, 'berth-ipam')], {
+  const done = spawnSync('strace', [...args, ...more, join(binaries, run.program), ...run.args], {
     env: run.environment,
     input: run.stdin,
     encoding: 'utf8',

@@ -36,6 +36,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 35, arbitrary: fc.record({ do: fc.constant('release' as const), ...which }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('die' as const), ...which }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('cut' as const), ...which }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('replace' as const), ...which }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('collect' as const), plan: which.plan }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('sweep' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reboot' as const) }) },

@@ -1,15 +1,5 @@
 /** The IPAM and its model side by side: every operation is done to both, and what they say is compared. */
-import {
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { linkSync, mkdirSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { type Claim, claimTogether, releaseAddresses } from '../../ipam/claim.ts'
 import { readRequested } from '../../ipam/decide.ts'
 import { FileStore } from '../../ipam/ledger/file-store.ts'
@@ -18,6 +8,7 @@ import { formatIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { type Attachment, Model } from './model.ts'
 import { addressesOf, type ClaimWish, nameOf, type Operation } from './operations.ts'
+import { damageOrder } from './orders.ts'
 import { orders, plans, type TwinPlan } from './plans.ts'
 
 const graceMs = 60_000
@@ -50,6 +41,7 @@ export class Twin {
     else if (operation.do === 'release') this.#release(operation)
     else if (operation.do === 'die') this.#die(operation)
     else if (operation.do === 'cut') this.#cut(operation)
+    else if (operation.do === 'replace') this.#replace(operation)
     else if (operation.do === 'collect') this.#collect(operation.plan)
     else if (operation.do === 'sweep') this.#sweep()
     else if (operation.do === 'reboot') this.#reboot()
@@ -207,8 +199,23 @@ export class Twin {
 
   /** A search of everything drops what is kept for too long; when there is one is the store's own business. */
   #followExpired(): void {
-    const kept = new Set(this.#store.list().kept.map(({ record }) => record.pod?.name))
-    for (const pod of this.#model.expired(this.#nowMs)) if (!kept.has(pod)) this.#model.dropKept(pod, this.#nowMs)
+    const { kept } = this.#store.list()
+    for (const { record, sinceMs } of kept) {
+      if (sinceMs === this.#nowMs && record.pod?.name !== undefined) this.#model.restartKept(record.pod.name, sinceMs)
+    }
+    const names = new Set(kept.map(({ record }) => record.pod?.name))
+    for (const pod of this.#model.expired(this.#nowMs)) if (!names.has(pod)) this.#model.dropKept(pod, this.#nowMs)
+  }
+
+  #replace(operation: { plan: number; who: number }): void {
+    const { network } = this.#plan(operation.plan).model
+    const found = this.#store.find({ network, containerId: `c${operation.who}`, ifName: 'net1' })
+    if (found === undefined) return
+    const record = { ...found, claimedAt: new Date(this.#nowMs).toISOString() }
+    const isWhole = this.#store.locked(() => this.#store.replace(record, this.#nowMs)) === undefined
+    if (isWhole !== this.#model.replace(this.#keyOf(operation), this.#nowMs)) {
+      throw new Error(`replacing ${this.#keyOf(operation)}: ${isWhole}`)
+    }
   }
 
   #release(operation: { plan: number; who: number }): void {
@@ -272,25 +279,6 @@ export class Twin {
   }
 
   #corrupt(order: string, how: number): void {
-    const path = this.#orderPath(order)
-    if (path === undefined) return
-    this.#model.damageOrder(order)
-    const bytes = readFileSync(path)
-    if (how % 4 === 0) unlinkSync(path)
-    else if (how % 4 === 1) truncateSync(path, how % (bytes.length + 1))
-    else if (how % 4 === 2) writeFileSync(path, Buffer.alloc(how % 500, how))
-    else {
-      const at = how % bytes.length
-      bytes[at] = (bytes[at] ?? 0) ^ (1 << (how % 7))
-      writeFileSync(path, bytes)
-    }
-  }
-
-  #orderPath(order: string): string | undefined {
-    const [space, bounds = ''] = order.split(' ')
-    const [first = '', last = ''] = bounds.split('-')
-    const whole = `${first}-${first.replace(/[0-9]+$/, last)}`
-    const path = `${this.#dataDir}/order/${space === 'default' ? whole : `${whole}@${space}`}`
-    return statSync(path, { throwIfNoEntry: false }) === undefined ? undefined : path
+    if (damageOrder(this.#dataDir, order, how)) this.#model.damageOrder(order)
   }
 }

@@ -1,3 +1,5 @@
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type Claim, claimAddresses, releaseAddresses } from '../../ipam/claim.ts'
 import { FileStore } from '../../ipam/ledger/file-store.ts'
@@ -81,21 +83,62 @@ describe('claimInstead()', () => {
     [
       'is the fixed one',
       claimOf('a', { plan: planOf([], [fixedOf('10.0.0.9/24')]) }),
-      'Cannot claim "10.0.0.9": held by',
+      'Cannot claim "10.0.0.9": "02:00:00:00:00:99" answers',
     ],
-  ])('fails with ERR_TAKEN and leaves the attachment nothing when the address %s', (_, claim, message) => {
-    claimed(claim)
-    const failure = failureOf(() => instead(claim, '10.0.0.9'))
-    expect([failure.errorName, failure.message]).toEqual(['ERR_TAKEN', expect.stringContaining(message)])
-    expect([store.find(keyOf('a')), isHeld('10.0.0.9')]).toEqual([undefined, true])
-  })
+  ])(
+    'fails with ERR_TAKEN and leaves the attachment its record without the address when the address %s',
+    (_, claim, message) => {
+      claimed(claim)
+      const failure = failureOf(() => instead(claim, '10.0.0.9'))
+      expect([failure.errorName, failure.message]).toEqual(['ERR_TAKEN', expect.stringContaining(message)])
+      expect(store.find(keyOf('a'))).toMatchObject({ leases: [], link: claim.link })
+      expect([isHeld('10.0.0.9'), store.holder('default', ip('10.0.0.9'))?.pod?.namespace]).toEqual([true, 'conflict'])
+      expect(store.inspect()).toEqual([])
+    },
+  )
 
   it('fails with ERR_EXHAUSTED when nothing else is left', () => {
     const plan = planOf([rangeOf('10.0.0.0/31')])
     claimed(claimOf('a', { plan }))
     expect(instead(claimOf('a', { plan }), '10.0.0.0')).toEqual(['10.0.0.1/31'])
     expect(failureOf(() => instead(claimOf('a', { plan }), '10.0.0.1')).errorName).toBe('ERR_EXHAUSTED')
+    expect(store.list().records).toMatchObject([{ containerId: 'a', leases: [] }])
+    releaseAddresses(store, keyOf('a'), new Date(nowMs))
     expect(store.list().records).toEqual([])
+  })
+
+  it('leaves a record of the attachment, by which a DEL finds its link, wherever it is killed', () => {
+    const { unlinkSync, linkSync, renameSync } = fs
+    const original = { unlinkSync, linkSync, renameSync }
+    for (let [failing, killed] = [0, true]; killed; failing++) {
+      claimed(claimOf('a'))
+      const [held] = addressesOf(store.find(keyOf('a')) ?? { ...claimAddresses(store, claimOf('a')).record })
+      let count = 0
+      const killing = (call: (...args: never[]) => void) => {
+        return (...args: never[]): void => {
+          if (count++ >= failing) throw new Error('killed')
+          call(...args)
+        }
+      }
+      Object.assign(fs, {
+        unlinkSync: killing(unlinkSync),
+        linkSync: killing(linkSync),
+        renameSync: killing(renameSync),
+      })
+      syncBuiltinESMExports()
+      try {
+        instead(claimOf('a'), held?.replace(/\/.*/, '') ?? '')
+        killed = false
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'killed' })
+      }
+      Object.assign(fs, original)
+      syncBuiltinESMExports()
+      expect(store.find(keyOf('a'))?.link, `killed at ${failing}`).toEqual(claimOf('a').link)
+      releaseAddresses(store, keyOf('a'), new Date(nowMs))
+      const wrong = store.inspect().filter(({ name }) => name !== '.passing' && !name.includes('conflict'))
+      expect([store.list().records.filter(({ containerId }) => containerId === 'a'), wrong]).toEqual([[], []])
+    }
   })
 
   it('fails with ERR_CONFLICT when the attachment was released meanwhile', () => {

@@ -119,11 +119,21 @@ describe('sweep() of others', () => {
   it('releases what was kept for longer than its time, and not before', () => {
     put(recordOf(keyOf('a'), ['10.0.0.2/24'], { keepMs: 5000, pod: { namespace: 'ns', name: 'pod' }, netns: alive }))
     store.locked(() => store.remove(keyOf('a'), nowMs))
-    expect(look(nowMs - dayMs)).toEqual([[], [], []])
     expect(look(nowMs + 4000)).toEqual([[], [], []])
     expect(store.isHeld('default', ip('10.0.0.2'))).toBe(true)
     expect(look(nowMs + 6000)).toEqual([[], [], ['a']])
     expect(store.isHeld('default', ip('10.0.0.2'))).toBe(false)
+  })
+
+  it('keeps what is kept since a time to come from now on, when the clock was set back', () => {
+    put(recordOf(keyOf('a'), ['10.0.0.2/24'], { keepMs: 5000, pod: { namespace: 'ns', name: 'pod' }, netns: alive }))
+    store.locked(() => store.remove(keyOf('a'), nowMs))
+    const earlierMs = nowMs - dayMs
+    sweep(store, { node, nowMs: earlierMs, graceMs, inUse: () => false, dryRun: true })
+    expect(store.list().kept[0]?.sinceMs).toBe(nowMs)
+    expect(look(earlierMs)).toEqual([[], [], []])
+    expect(store.list().kept[0]?.sinceMs).toBe(earlierMs)
+    expect(look(earlierMs + 6000)).toEqual([[], [], ['a']])
   })
 
   it('keeps what a pod left that keeps its addresses, when its namespace is gone', () => {

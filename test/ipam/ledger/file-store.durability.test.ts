@@ -6,10 +6,9 @@ import fs, { mkdtempSync, rmSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { FileStore } from '../../../ipam/ledger/file-store.ts'
 import { keyOf, recordOf } from '../../contract/records.ts'
-import { ip } from '../../shared/addresses.ts'
 
 const watched = [
   'openSync',
@@ -86,6 +85,43 @@ it('put() has its records in the synced journal before their first names, and sy
   ])
 })
 
+it('remove() syncs the release of an imported record, which nothing else would release again', () => {
+  const store = new FileStore(dataDir)
+  const imported = { ...recordOf(keyOf('a'), ['10.0.0.1/24']), imported: 'host-local' }
+  store.locked(() => store.put([imported, recordOf(keyOf('b'), ['10.0.0.2/24'])]))
+  watch()
+  calls = []
+  store.remove(keyOf('b'), 0)
+  expect(calls.filter((call) => call.includes('sync'))).toEqual([])
+  calls = []
+  store.remove(keyOf('a'), 0)
+  expect(calls).toEqual([
+    'unlink 10.0.0.1',
+    'unlink storage,a,net1',
+    'write journal',
+    'write journal',
+    'fdatasync journal',
+  ])
+})
+
+it('replace() has its record in the synced journal before an address passes over, and its own name passes last', () => {
+  const store = new FileStore(dataDir)
+  const own = 'storage,a,net1'
+  store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24', '10.0.0.2/24'])]))
+  watch()
+  calls = []
+  store.replace(recordOf(keyOf('a'), ['10.0.0.2/24', '10.0.0.3/24']), 0)
+  expect(calls.filter((call) => call !== 'unlink .passing')).toEqual([
+    `writeFile .new,${own}`,
+    `link .new,${own} 10.0.0.3`,
+    ...['write journal', 'write journal', 'fdatasync journal'],
+    ...[`link .new,${own} .passing`, 'rename .passing 10.0.0.2'],
+    'unlink 10.0.0.1',
+    ...[`link .new,${own} .passing`, `rename .passing ${own}`],
+    `unlink .new,${own}`,
+  ])
+})
+
 it('what is kept never has its address free: the name is replaced at one instant, and the old record removed after it', () => {
   const wish = { keepMs: 1000, pod: { namespace: 'ns', name: 'pod' } }
   const store = new FileStore(dataDir)
@@ -129,76 +165,6 @@ it.each<['linkSync' | 'fsyncSync' | 'fdatasyncSync', number]>([
   expect(() => store.put(records)).toThrow('the disk is broken')
   expect(fs.readdirSync(join(dataDir, 'leases')).sort()).toEqual(['10.0.0.9', 'storage,before,net1'])
   expect(store.put(records)).toEqual([undefined, undefined, undefined])
-})
-
-describe('FileStore.recover() after a power cut', () => {
-  const leases = (): string => join(dataDir, 'leases')
-  /** The store as a process of the next boot finds it. */
-  const afterBoot = (): FileStore => {
-    const store = new FileStore(dataDir)
-    store.locked(() => store.recover())
-    return store
-  }
-  const kept = { keepMs: 60_000, pod: { namespace: 'ns', name: 'web-0' } }
-  const [a, b, c, d] = [
-    recordOf(keyOf('a'), ['10.0.0.1/24', 'fd00::1/64']),
-    recordOf(keyOf('b'), ['10.0.0.2/24']),
-    recordOf(keyOf('c'), ['10.0.0.3/24'], kept),
-    recordOf(keyOf('d'), []),
-  ] as const
-
-  it.each<[string, () => void]>([
-    ['no name', () => rmSync(leases(), { recursive: true })],
-    ['empty files only', () => fs.readdirSync(leases()).forEach((name) => void fs.truncateSync(join(leases(), name)))],
-    [
-      "some of an attachment's names",
-      () => ['fd00::1', '10.0.0.2'].forEach((name) => void fs.unlinkSync(join(leases(), name))),
-    ],
-    ['everything', () => undefined],
-  ])('has every record that was put and not released when the disk kept %s', (_, cut) => {
-    const before = new FileStore(dataDir)
-    before.locked(() => {
-      before.put([a, b])
-      before.put([c, d])
-      before.put([recordOf(keyOf('gone'), ['10.0.0.9/24'])])
-      before.remove(keyOf('gone'), 0)
-    })
-    cut()
-    fs.mkdirSync(leases(), { recursive: true })
-    const store = afterBoot()
-    const records = store.list().records.map(({ containerId }) => containerId)
-    expect(records.sort()).toEqual(['a', 'b', 'c', 'd'])
-    expect(store.inspect()).toEqual([])
-    expect(store.isHeld('default', ip('10.0.0.9'))).toBe(false)
-  })
-
-  it('leaves an address with who claimed it last when it was given twice one after the other', () => {
-    const before = new FileStore(dataDir)
-    before.locked(() => {
-      before.put([b])
-      before.remove(keyOf('b'), 0)
-      before.put([recordOf(keyOf('later'), ['10.0.0.2/24'])])
-    })
-    rmSync(leases(), { recursive: true })
-    fs.mkdirSync(leases())
-    const store = afterBoot()
-    expect(store.list().records.map(({ containerId }) => containerId)).toEqual(['later'])
-    expect(store.inspect()).toEqual([])
-  })
-
-  it('passes over what is torn, and starts the journal anew', () => {
-    const before = new FileStore(dataDir)
-    before.locked(() => before.put([a, b]))
-    const path = join(dataDir, 'journal')
-    fs.writeFileSync(path, fs.readFileSync(path, 'utf8').replace('"containerId":"a"', '"containerId":"x"'))
-    rmSync(leases(), { recursive: true })
-    fs.mkdirSync(leases())
-    expect(afterBoot().list().records).toEqual([b])
-    expect(fs.readFileSync(path, 'utf8').trim()).toBe('berth-journal 1 end 64')
-    rmSync(leases(), { recursive: true })
-    fs.mkdirSync(leases())
-    expect(afterBoot().list().records).toEqual([])
-  })
 })
 
 it('a directory is made durable in its parent', () => {

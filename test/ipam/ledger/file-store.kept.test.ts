@@ -72,8 +72,8 @@ describe('FileStore after a take-over that was cut short', () => {
 
   it.each(states)('complete() completes it when %i addresses were its own (passing name: %s)', (count, passing) => {
     cutShort(count, passing)
-    expect(store.locked(() => store.complete(next))).toBe(true)
-    store.locked(() => store.removeLeftOvers())
+    expect(store.locked(() => store.complete(next, nowMs))).toEqual(next)
+    store.locked(() => store.removeLeftOvers(nowMs))
     expect(namesOf()).toEqual(['10.0.0.7', 'fd00::7', nextName])
     expect(new Set(namesOf().map(inode)).size).toBe(1)
     expect(store.inspect()).toEqual([])
@@ -83,7 +83,7 @@ describe('FileStore after a take-over that was cut short', () => {
     cutShort(count, passing)
     expect(store.locked(() => store.remove(keyOf('next'), nowMs))).toBe(true)
     store.locked(() => store.dropKept(next, nowMs))
-    store.locked(() => store.removeLeftOvers())
+    store.locked(() => store.removeLeftOvers(nowMs))
     expect(namesOf()).toEqual([])
   })
 
@@ -95,12 +95,12 @@ describe('FileStore after a take-over that was cut short', () => {
     expect(put(recordOf(keyOf('thief'), ['10.0.0.7/24']))).toEqual([ip('10.0.0.7')])
   })
 
-  it('complete() says no and takes nothing when a kept address was given up and went to somebody else', () => {
+  it('complete() answers nothing and takes nothing when a kept address was given up and went to somebody else', () => {
     cutShort(1)
     unlinkSync(pathOf('fd00::7'))
     const other = recordOf(keyOf('other'), ['fd00::7/64'])
     put(other)
-    expect(store.locked(() => store.complete(next))).toBe(false)
+    expect(store.locked(() => store.complete(next, nowMs))).toBeUndefined()
     expect(store.holder('default', ip('fd00::7'))).toEqual(other)
   })
 })
@@ -129,8 +129,8 @@ describe('FileStore.firstLooks()', () => {
 describe('FileStore.removeLeftOvers()', () => {
   it('removes what killed calls left, names it, and leaves everything else', () => {
     cutShort(1, true)
-    expect(store.locked(() => store.removeLeftOvers()).sort()).toEqual([`.new,${nextName}`, '.passing'])
-    expect(store.locked(() => store.removeLeftOvers())).toEqual([])
+    expect(store.locked(() => store.removeLeftOvers(nowMs)).sort()).toEqual([`.new,${nextName}`, '.passing'])
+    expect(store.locked(() => store.removeLeftOvers(nowMs))).toEqual([])
     expect(namesOf()).toEqual(['10.0.0.7', 'fd00::7', nextName, keptName])
   })
 })

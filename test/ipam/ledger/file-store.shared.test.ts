@@ -52,14 +52,15 @@ function loseLock(): void {
 describe('FileStore on a share whose lock has gone to another host', () => {
   it.each<[string, () => unknown]>([
     ['put', () => store.put([b])],
-    ['complete', () => store.complete(a)],
+    ['complete', () => store.complete(a, nowMs)],
     ['remove', () => store.remove(keyOf('a'), nowMs)],
     ['keep', () => store.remove(keyOf('e'), nowMs)],
     ['forget', () => store.forget(keyOf('a'), nowMs)],
     ['drop what is kept', () => store.dropKept(c, nowMs)],
+    ['keep from now on', () => store.restartKept(c, nowMs)],
     ['list', () => store.list()],
     ['inspect', () => store.inspect()],
-    ['remove what was left over', () => store.removeLeftOvers()],
+    ['remove what was left over', () => store.removeLeftOvers(nowMs)],
   ])('does not %s any more', (_, work) => {
     const before = names()
     const failure = failureOf(() => store.locked(() => [loseLock(), work()]))

@@ -141,21 +141,24 @@ describe('FileStore after a put() that was cut short', () => {
   it.each([1, 2, 3])('complete() claims what is missing when %i names were made', (count) => {
     cutShort(count)
     expect(store.find(key)).toEqual(record)
-    expect(store.locked(() => store.complete(record))).toBe(true)
+    expect(store.locked(() => store.complete(record, 0))).toEqual(record)
     expect(namesOf().filter((name) => !name.startsWith('.'))).toEqual(['10.0.0.7', 'fd00::7', attachment])
     expect(store.holder('default', ip('fd00::7'))).toEqual(record)
   })
 
-  it.each(['10.0.0.7', 'fd00::7'])('complete() says no when %s has gone to somebody else, who keeps it', (address) => {
-    cutShort(1)
-    const other = recordOf(keyOf('ctr-2'), [`${address}/24`])
-    put(other)
-    expect(store.locked(() => store.complete(record))).toBe(false)
-    remove()
-    expect(store.holder('default', ip(address))).toEqual(other)
-    expect(store.list().records).toEqual([other])
-    expect(namesOf()).toHaveLength(2)
-  })
+  it.each(['10.0.0.7', 'fd00::7'])(
+    'complete() answers nothing when %s has gone to somebody else, who keeps it',
+    (address) => {
+      cutShort(1)
+      const other = recordOf(keyOf('ctr-2'), [`${address}/24`])
+      put(other)
+      expect(store.locked(() => store.complete(record, 0))).toBeUndefined()
+      remove()
+      expect(store.holder('default', ip(address))).toEqual(other)
+      expect(store.list().records).toEqual([other])
+      expect(namesOf()).toHaveLength(2)
+    },
+  )
 
   it.each([0, 1, 2, 3])('remove() leaves nothing when %i names were made', (count) => {
     cutShort(count)

@@ -12,7 +12,8 @@ import {
   orderName,
   parseAddressName,
   parseAttachmentName,
-  temporaryPrefix,
+  parseTemporaryName,
+  temporaryName,
 } from '../../../ipam/ledger/names.ts'
 import type { Family, Ip } from '../../../shared/address.ts'
 import { keyOf, recordOf } from '../../contract/records.ts'
@@ -62,10 +63,11 @@ describe('attachmentName()', () => {
     keyOf('c'.repeat(128), { network: 'n'.repeat(100), ifName: 'i'.repeat(15) }),
   ])('is read back when it is of %j', (key) => {
     const name = attachmentName(key)
-    expect(Buffer.byteLength(temporaryPrefix + name)).toBeLessThanOrEqual(255)
-    expect(parseAttachmentName(name)).toEqual(key)
+    expect(Buffer.byteLength(temporaryName(key))).toBeLessThanOrEqual(255)
+    expect([parseAttachmentName(name), parseTemporaryName(temporaryName(key))]).toEqual([key, key])
+    expect(parseTemporaryName(name)).toBeUndefined()
     expect([isAttachmentName(name), isKeptName(name), isLeftOverName(name)]).toEqual([true, false, false])
-    expect([isAttachmentName(temporaryPrefix + name), isLeftOverName(temporaryPrefix + name)]).toEqual([false, true])
+    expect([isAttachmentName(temporaryName(key)), isLeftOverName(temporaryName(key))]).toEqual([false, true])
   })
 
   it.each(['a', 'a,b', '10.0.0.7'])('is not read out of %j', (name) => {
