@@ -6,7 +6,8 @@ import { netConfKeys } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import type { MacvlanMode } from '../../shared/host/links.ts'
 
-const macText = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/
+/** The three ways that the reference plugins read: 02:00:00:00:00:01, 02-00-00-00-00-01 and 0200.0000.0001. */
+const macText = /^[0-9a-f]{2}(?:(?::[0-9a-f]{2}){5}|(?:-[0-9a-f]{2}){5})$|^[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}$/
 
 export const macvlanShape = {
   master: textOrNone,
@@ -23,7 +24,7 @@ export const macvlanKeyDocs: Record<keyof typeof macvlanShape, string> = {
   master: 'parent link; none named: the link of the default route',
   mode: '`bridge`, `private`, `vepa` or `passthru`; empty means `bridge`',
   mtu: "bytes, 0 to the master's MTU; 0: the master's",
-  mac: 'MAC of the link; `runtimeConfig.mac`, CNI_ARGS `MAC` and `args.cni.mac` go before it; none: a random one',
+  mac: 'MAC of the link; `runtimeConfig.mac`, `args.cni.mac` and CNI_ARGS `MAC` go before it; none: a random one',
   linkInContainer: "the master is looked for in the pod's namespace",
   bcqueuelen: "length of the master's broadcast queue; 0: the kernel's default",
 }
@@ -42,19 +43,24 @@ export interface MacvlanConfig {
   readonly ipamType: string | undefined
 }
 
-/** The MAC asked for, from the most specific place: runtimeConfig, CNI_ARGS, args.cni, the config's own key. */
+/**
+ * The MAC asked for, from the first place that names one: runtimeConfig, args.cni, CNI_ARGS (deprecated in favour of it,
+ * CONVENTIONS.md), the config's own key. The reference bridge plugin has this order, and requested addresses have it too.
+ */
 function wantedMac({ config, args }: Request, own: string): string | undefined {
-  const mac = [config.runtimeConfig?.mac, args.MAC, config.args?.cni?.mac, own].find(
+  const mac = [config.runtimeConfig?.mac, config.args?.cni?.mac, args.MAC, own].find(
     (text) => text !== undefined && text !== '',
   )
   if (mac === undefined) return undefined
   const refuse = (why: string): never => {
     throw new CniError('ERR_CONFIG', `Cannot use mac ${JSON.stringify(mac)}: ${why}`)
   }
-  if (!macText.test(mac)) refuse('write six bytes as "02:00:00:00:00:01"')
-  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) refuse('it is a multicast address')
-  if (/^[0:]+$/.test(mac)) refuse('it is all zeros')
-  return mac.toLowerCase()
+  const lower = mac.toLowerCase()
+  if (!macText.test(lower)) refuse('write six bytes as "02:00:00:00:00:01"')
+  const bytes = lower.match(/[0-9a-f]{2}/g) ?? []
+  if ((Number.parseInt(lower.slice(0, 2), 16) & 1) === 1) refuse('it is a multicast address')
+  if (bytes.every((byte) => byte === '00')) refuse('it is all zeros')
+  return bytes.join(':')
 }
 
 /** Reads the config. Throws ERR_CONFIG that names the key and the value. */

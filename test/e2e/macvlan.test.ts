@@ -88,15 +88,15 @@ test.each(['bridge', 'private', 'vepa', 'passthru', ''])(
   },
 )
 
-test('ADD takes the MAC from runtimeConfig before CNI_ARGS, args.cni and the config when several name one', () => {
+test('ADD takes the MAC from runtimeConfig before args.cni, CNI_ARGS and the config when several name one', () => {
   using host = new Host()
   const pod = host.pod()
   const mac = (last: number): string => `02:00:00:00:00:0${last}`
   const args = { environment: { CNI_ARGS: `IgnoreUnknown=1;FOO=1;MAC=${mac(2)}` } }
   const asking = [
     [host.config({ mac: mac(4), args: { cni: { mac: mac(3) } }, RuntimeConfig: { mac: mac(1) } }), mac(1), args],
-    [host.config({ mac: mac(4), args: { cni: { mac: mac(3) } } }), mac(2), args],
-    [host.config({ mac: mac(4), args: { cni: { mac: mac(3) } } }), mac(3), {}],
+    [host.config({ mac: mac(4), args: { cni: { mac: mac(3) } } }), mac(3), args],
+    [host.config({ mac: mac(4) }), mac(2), args],
     [host.config({ mac: mac(4) }), mac(4), {}],
   ] as const
   for (const [config, expected, options] of asking) {
