@@ -140,6 +140,27 @@ const links: Refused[] = [
   })),
 ]
 
+const delegates: Refused[] = [
+  {
+    when: 'the IPAM plugin is in no folder of CNI_PATH',
+    config: (host) => host.config({ ipam: { type: 'no-such-ipam' } }),
+    code: 7,
+    names: ['failed to find plugin "no-such-ipam"'],
+  },
+  {
+    when: 'the IPAM plugin is a path',
+    config: (host) => host.config({ ipam: { type: '../../bin/sh' } }),
+    code: 7,
+    names: ['"../../bin/sh": the type is a path'],
+  },
+  {
+    when: 'the IPAM plugin is the main plugin itself',
+    config: (host) => host.config({ ipam: { type: 'berth-macvlan' } }),
+    code: 7,
+    names: ['"berth-macvlan"'],
+  },
+]
+
 const namespaces: Refused[] = [
   badPath('the namespace is a plain file', (path) => writeFileSync(path, '')),
   badPath('the namespace is a directory', (path) => symlinkSync('/run/netns', path)),
@@ -183,7 +204,7 @@ function picture(name: string): string[] {
   return [...links, ip('-n', name, '-4', 'route', 'show', 'table', 'all')]
 }
 
-test.each([...masters, ...links, ...namespaces])(
+test.each([...masters, ...links, ...delegates, ...namespaces])(
   'ADD names the value and changes nothing when $when',
   ({ before = () => nothing, config, netns, options, code, names }) => {
     using host = new Host()
