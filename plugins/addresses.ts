@@ -18,7 +18,7 @@ import {
 import { CniError, orUnavailable } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { parseResult, type Result } from '../shared/cni/result.ts'
-import { delegate } from '../shared/host/delegate.ts'
+import { delegate, findPlugin } from '../shared/host/delegate.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
 import type { Undo } from '../shared/undo.ts'
@@ -92,6 +92,8 @@ export async function claimFor(
   undo: Undo,
 ): Promise<Addressed> {
   const foreign = foreignType(request)
+  // Before anything is recorded: a plugin that is not there could not take back what it never did either.
+  if (foreign !== undefined) findPlugin(foreign, request.pluginPath)
   const { record, fresh } = claim(deps.store, request, plan, netns, link)
   if (fresh) {
     undo.push('claim', () => {

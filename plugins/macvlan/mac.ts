@@ -9,7 +9,8 @@ import { readAddress } from '../routing.ts'
 
 /** The value of `mac` that stands for one made of the first address. */
 export const fromIp = 'fromIP'
-const macText = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/
+/** The three ways that the reference plugins read: 02:00:00:00:00:01, 02-00-00-00-00-01 and 0200.0000.0001. */
+const macText = /^[0-9a-f]{2}(?:(?::[0-9a-f]{2}){5}|(?:-[0-9a-f]{2}){5})$|^[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}$/
 
 /**
  * The MAC asked for, from the most specific place: runtimeConfig, CNI_ARGS, args.cni, the config's own key. Lower case, or
@@ -23,10 +24,12 @@ export function wantedMac({ config, args }: Request, own: string): string | unde
   const refuse = (why: string): never => {
     throw new CniError('ERR_CONFIG', `Cannot use mac ${JSON.stringify(mac)}: ${why}`)
   }
-  if (!macText.test(mac)) refuse(`write six bytes as "02:00:00:00:00:01", or "${fromIp}"`)
-  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) refuse('it is a multicast address')
-  if (/^[0:]+$/.test(mac)) refuse('it is all zeros')
-  return mac.toLowerCase()
+  const lower = mac.toLowerCase()
+  if (!macText.test(lower)) refuse(`write six bytes as "02:00:00:00:00:01", or "${fromIp}"`)
+  const bytes = lower.match(/[0-9a-f]{2}/g) ?? []
+  if ((Number.parseInt(lower.slice(0, 2), 16) & 1) === 1) refuse('it is a multicast address')
+  if (bytes.every((byte) => byte === '00')) refuse('it is all zeros')
+  return bytes.join(':')
 }
 
 /**

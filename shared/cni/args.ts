@@ -19,7 +19,8 @@ const isKnown = (key: string): key is CniArg => knownArgs.some((known) => known 
 
 /**
  * Reads CNI_ARGS; keys are case-sensitive.
- * Throws ERR_ENVIRONMENT for a pair without `=`, and for an unknown key unless IgnoreUnknown is 1 or true.
+ * Throws ERR_ENVIRONMENT for a pair without `=`, for an unknown key unless IgnoreUnknown is 1 or true, and when that is no
+ * truth value.
  */
 export function parseArgs(text: string): CniArgs {
   if (text === '') return {}
@@ -32,8 +33,12 @@ export function parseArgs(text: string): CniArgs {
     if (isKnown(key)) args[key] = pair.slice(equals + 1)
     else unknown.push(pair)
   }
-  const ignoreUnknown = /^(1|true)$/i.test(args.IgnoreUnknown ?? '')
-  if (unknown.length > 0 && !ignoreUnknown) {
+  const { IgnoreUnknown = 'false' } = args
+  if (!/^(1|true|0|false)$/i.test(IgnoreUnknown)) {
+    const why = `IgnoreUnknown is ${JSON.stringify(IgnoreUnknown)}: must be 1, true, 0 or false`
+    throw new CniError('ERR_ENVIRONMENT', `CNI_ARGS: ${why}`)
+  }
+  if (unknown.length > 0 && !/^(1|true)$/i.test(IgnoreUnknown)) {
     throw new CniError('ERR_ENVIRONMENT', `CNI_ARGS: unknown args ${JSON.stringify(unknown)}`)
   }
   return args

@@ -73,7 +73,10 @@ z.config({
     if (issue.code === 'invalid_type') return `must be ${issue.expected === 'int' ? 'a whole number' : issue.expected}`
     if (issue.code === 'too_small') return `must be ${issue.minimum} or more`
     if (issue.code === 'too_big') return `must be ${issue.maximum} or less`
-    if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
+    if (issue.code === 'invalid_value') {
+      // An empty text, where it is allowed, stands for an absent key.
+      return `must be one of ${issue.values.filter((value) => value !== '').join(', ')}`
+    }
     return undefined
   },
 })

@@ -155,8 +155,8 @@ function checkVersion(verb: Verb, config: NetConf): CniVersion {
 const isRequestVerb = (verb: string): verb is Request['verb'] => verb !== 'VERSION' && verbs.some((v) => v === verb)
 
 /**
- * Reads a call other than VERSION. `onConfig` is told the config's cniVersion as soon as it is known, so that an
- * error met later can be rendered in it.
+ * Reads a call other than VERSION. `onConfig` is told the config's cniVersion as soon as it is known ('': it has none), so
+ * that an error met later can be rendered in it.
  */
 export function parseRequest(
   env: Environment,
@@ -167,7 +167,7 @@ export function parseRequest(
   const stdin = readStdin()
   const raw = parseConfig(stdin)
   const spoken = keyValue(raw, 'cniVersion')
-  if (typeof spoken === 'string') onConfig(spoken)
+  if (spoken === undefined || typeof spoken === 'string') onConfig(spoken ?? '')
   const verb = env.CNI_COMMAND ?? ''
   const config = verb === 'DEL' ? readRemovalConf(raw) : readKeys(netConfSchema, raw, '')
   checkNetworkName(config.name)

@@ -24,7 +24,8 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function findPlugin(type: string, folders: readonly string[]): string {
+/** The plugin's program. Throws ERR_CONFIG for a type that is a path, or that is in none of the folders. */
+export function findPlugin(type: string, folders: readonly string[]): string {
   // A type with a slash would run any program of the host as root (CVE-2021-20206).
   if (type.includes('/')) throw new CniError('ERR_CONFIG', `Cannot call plugin "${type}": the type is a path`)
   for (const folder of folders) {

@@ -30,7 +30,8 @@ interface Traced extends Answer {
 /** What a call is about; undefined for one of Node's own. */
 function kindOf(syscall: string, rest: string, dataDir: string): string | undefined {
   if (['setns', 'socket', 'connect'].includes(syscall)) return syscall
-  if (rest.includes('NETLINK')) return 'netlink'
+  // strace knows what a socket is only in its own namespace.
+  if (/<(NETLINK|socket):/.test(rest)) return 'netlink'
   if (rest.includes('/proc/sys/net')) return 'sysctl'
   if (rest.includes('/run/netns')) return 'namespace'
   if (rest.includes('/dev/urandom')) return 'random'

@@ -64,7 +64,8 @@ describe('dispatch() of a call that cannot be read', () => {
     ['that of the config when it is none of ours', '{"cniVersion":"9.9.9","name":"storage"}', '9.9.9'],
     ['0.1.0 when the config has an empty one', '{"cniVersion":""}', '0.1.0'],
     ['the newest when the config is broken', '{"cniVersion":"0.4.0"', '1.1.0'],
-    ['the newest when the config has none', '{}', '1.1.0'],
+    ['0.1.0 when the config has none', '{}', '0.1.0'],
+    ['0.1.0 when it is null', '{"cniVersion":null}', '0.1.0'],
     ['the newest when it is no text', '{"cniVersion":5}', '1.1.0'],
   ])('answers in a version: %s', async (_, stdin, cniVersion) => {
     const call = { name: 'berth-ipam', environment: environmentOfAdd, readStdin: () => stdin }

@@ -58,7 +58,7 @@ describe('macvlanConfig()', () => {
   })
 
   it.each<[object, string]>([
-    [{ mode: 'source' }, 'Cannot read "mode": "source": must be one of '],
+    [{ mode: 'source' }, 'Cannot read "mode": "source": must be one of bridge, private, '],
     [{ mode: 'Bridge' }, 'Cannot read "mode": "Bridge": must be one of '],
     [{ mode: 4 }, 'Cannot read "mode": 4: '],
     [{ mtu: -1 }, 'Cannot read "mtu": -1: must be 0 or more'],
@@ -107,6 +107,8 @@ describe('macvlanConfig() of a mac', () => {
     ['upper case', '0A:BB:CC:DD:EE:FF', '0a:bb:cc:dd:ee:ff'],
     ['a manufacturer', '3c:fd:fe:00:00:01', '3c:fd:fe:00:00:01'],
     ['zeros but for the last bit', '00:00:00:00:00:01', '00:00:00:00:00:01'],
+    ['dashes', '02-00-00-00-00-0A', '02:00:00:00:00:0a'],
+    ['dots', '0200.0000.000A', '02:00:00:00:00:0a'],
   ])('takes one of %s', (_, text, wanted) => {
     expect(configOf({ mac: text }).mac).toBe(wanted)
   })
@@ -117,8 +119,8 @@ describe('macvlanConfig() of a mac', () => {
     ['of five bytes', '02:00:00:00:01', six],
     ['of seven bytes', '02:00:00:00:00:00:01', six],
     ['of eight bytes', '02:00:00:00:00:00:00:01', six],
-    ['with dashes', '02-00-00-00-00-01', six],
-    ['with dots', '0200.0000.0001', six],
+    ['with dashes and colons', '02-00-00:00:00:01', six],
+    ['with dots between bytes', '02.00.00.00.00.01', six],
     ['without colons', '020000000001', six],
     ['of single digits', '2:0:0:0:0:1', six],
     ['of other letters', '02:00:00:00:00:0g', six],
@@ -126,7 +128,9 @@ describe('macvlanConfig() of a mac', () => {
     ['with a newline', '02:00:00:00:00:01\n', six],
     ['of the broadcast', 'ff:ff:ff:ff:ff:ff', 'it is a multicast address'],
     ['of a group', '01:00:5e:00:00:01', 'it is a multicast address'],
+    ['of a group, with dots', '0100.5e00.0001', 'it is a multicast address'],
     ['of all zeros', '00:00:00:00:00:00', 'it is all zeros'],
+    ['of all zeros, with dashes', '00-00-00-00-00-00', 'it is all zeros'],
   ])('refuses one %s', (_, text, why) => {
     for (const config of [{ mac: text }, { runtimeConfig: { mac: text } }]) {
       const failure = failureOf(() => configOf(config))

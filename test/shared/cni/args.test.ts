@@ -38,13 +38,19 @@ describe('parseArgs()', () => {
     ['FOO=1', '["FOO=1"]'],
     ['FOO=1;IP=10.0.0.7;BAR=2', '["FOO=1","BAR=2"]'],
     ['FOO=1;IgnoreUnknown=0', '["FOO=1"]'],
-    ['FOO=1;IgnoreUnknown=yes', '["FOO=1"]'],
+    ['FOO=1;IgnoreUnknown=False', '["FOO=1"]'],
     ['ip=10.0.0.7', '["ip=10.0.0.7"]'],
     ['__proto__=1', '["__proto__=1"]'],
     ['toString=1', '["toString=1"]'],
   ])('refuses unknown keys, which are case-sensitive, when given %s', (text, quoted) => {
     const { errorName, code, message } = failureOf(() => parseArgs(text))
     expect([errorName, code, message]).toEqual(['ERR_ENVIRONMENT', 4, `CNI_ARGS: unknown args ${quoted}`])
+  })
+
+  it.each(['yes', '', 'x', '2'])('refuses an IgnoreUnknown that is no truth value when it is %j', (value) => {
+    const { errorName, message } = failureOf(() => parseArgs(`IP=10.0.0.7;IgnoreUnknown=${value}`))
+    const why = `IgnoreUnknown is "${value}": must be 1, true, 0 or false`
+    expect([errorName, message]).toEqual(['ERR_ENVIRONMENT', `CNI_ARGS: ${why}`])
   })
 
   it.each([
