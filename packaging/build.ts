@@ -1,17 +1,18 @@
 /**
- * Builds dist/cni: one packaged program and its other names.
+ * Builds dist/cni: one packaged program, and the launcher under the names of the plugins.
  *
  * @yao-pkg/pkg's single-executable mode, through its exported function because its command line ignores seaConfig. The
  * Node that is packed is the one that runs this script, so nothing is downloaded. It is stripped before, not after:
  * the injected program is a section that strip would drop. docs/decisions/004-packaging.md has what was tried.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, linkSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { pluginNames } from '../plugins/dispatch.ts'
+import { archOf, installLauncher } from './launcher.ts'
 
 const root = join(import.meta.dirname, '..')
 export const work = join(root, 'dist', 'work')
@@ -112,6 +113,6 @@ if (import.meta.main) {
   await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
   await warmUp(program, cache)
   await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
-  for (const name of pluginNames) linkSync(join(out, 'berth'), join(out, name))
-  process.stdout.write(`packed Node ${process.versions.node} into ${out} (${['berth', ...pluginNames].join(', ')})\n`)
+  installLauncher(out, archOf(process.arch))
+  process.stdout.write(`packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`)
 }
