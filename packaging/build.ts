@@ -114,5 +114,7 @@ if (import.meta.main) {
   await warmUp(program, cache)
   await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
   installLauncher(out, archOf(process.arch))
-  process.stdout.write(`packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`)
+  process.stdout.write(
+    `packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`,
+  )
 }

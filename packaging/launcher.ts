@@ -26,7 +26,11 @@ const flags = [
 export const compilerOf = (arch: LauncherArch): string => (arch === process.arch ? 'gcc' : compilers[arch])
 
 /** `defines`: macros of launcher.c that tests change; all of them or none. */
-export function compileLauncher(output: string, arch: LauncherArch, defines: Record<string, string | number> = {}): void {
+export function compileLauncher(
+  output: string,
+  arch: LauncherArch,
+  defines: Record<string, string | number> = {},
+): void {
   const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`)
   const source = join(root, 'launcher', 'launcher.c')
   execFileSync(compilerOf(arch), [...flags, ...macros, '-o', output, source], { stdio: 'inherit' })
