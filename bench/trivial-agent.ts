@@ -8,12 +8,12 @@ const reply = Buffer.concat([Buffer.alloc(8), output])
 reply.writeUInt32LE(output.length)
 
 createServer((call) => {
-  let [got, wanted] = [0, 4]
+  let [got, wanted] = [0, 8]
   call.on('error', () => undefined)
   call.write(hello)
-  call.on('data', (bytes) => {
+  call.on('data', (bytes: Buffer) => {
     // The first piece always has the length: a launcher sends head and input at once.
-    if (got === 0) wanted = 4 + bytes.readUInt32LE()
+    if (got === 0) wanted = 8 + bytes.readUInt32LE()
     got += bytes.length
     if (got >= wanted) call.end(reply)
   })

@@ -188,7 +188,7 @@ static _Noreturn void ask(int agent)
 	static const char what[] = "Cannot tell what became of the call to the agent at", late[] = "no answer in time";
 	struct span left = { REPLY_MS / 1000, REPLY_MS % 1000 * 1000000L };
 	size_t sent = 0, got = 0, all = FRAME_HEAD + call.request.head_size + call.input_size;
-	call.request.size = all - sizeof call.request.size;
+	call.request.size = all - FRAME_HEAD;
 	while (sent < all) {
 		long size = CALL(SENDTO, agent, (char *)&call.request + sent, all - sent, MSG_NOSIGNAL);
 		if (size > 0) sent += size;
@@ -226,7 +226,9 @@ __attribute__((used)) _Noreturn void start(long *stack)
 		/* As getenv does: the first of a name counts. */
 		if (verb == NULL) verb = after(*variable, "CNI_COMMAND=");
 		if (data_dir == NULL) data_dir = after(*variable, "BERTH_DATA_DIR=");
-		if (after(*variable, "CNI_") != NULL) asks = asks && add_to_head(*variable);
+		char *equals = after(*variable, "CNI_");
+		while (equals != NULL && *equals != '=') equals = *equals == 0 ? NULL : equals + 1;
+		if (equals != NULL) asks = asks && add_to_head(*variable);
 	}
 	for (long *auxiliary = (long *)(variable + 1); auxiliary[0] != 0; auxiliary += 2) {
 		if (auxiliary[0] == AT_EUID) call.uid = auxiliary[1];

@@ -140,8 +140,8 @@ export interface AskedFor {
 
 /** A request as the protocol has it; undefined while it is not complete; throws when it is something else. */
 export function parseRequest(bytes: Buffer): AskedFor | undefined {
-  if (bytes.length < 8 || bytes.length < 4 + bytes.readUInt32LE(0)) return undefined
-  if (bytes.length > 4 + bytes.readUInt32LE(0)) throw new Error('more than a request')
+  if (bytes.length < 8 || bytes.length < 8 + bytes.readUInt32LE(0)) return undefined
+  if (bytes.length > 8 + bytes.readUInt32LE(0)) throw new Error('more than a request')
   const head = bytes.subarray(8, 8 + bytes.readUInt32LE(4))
   if (head.at(-1) !== 0) throw new Error('a head without its last zero')
   const [name = '', ...variables] = head.subarray(0, -1).toString().split('\0')
@@ -162,7 +162,7 @@ export class Agent implements AsyncDisposable {
       socket.on('error', () => undefined)
       const at = this.heard.push(Buffer.alloc(0)) - 1
       if (answer !== undefined)
-        socket.on('data', (piece) => {
+        socket.on('data', (piece: Buffer) => {
           const all = Buffer.concat([this.heard[at] ?? Buffer.alloc(0), piece])
           this.heard[at] = all
           const request = parseRequest(all)
