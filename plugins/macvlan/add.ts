@@ -70,11 +70,11 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
 
 export async function add(request: Request, deps: Deps): Promise<Result> {
   const written = macvlanConfig(request)
-  const plan = planFor(request)
+  const plan = planFor(request, deps)
   const config = { ...written, mtuBytes: written.mtuBytes ?? plan.link.mtuBytes }
   checkConfig(config, request)
-  using _held = deps.store.hold(request.key)
-  using netns = openNetns(request.netnsPath, request.netnsOverride)
+  using _held = await deps.hold(request.key)
+  using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
   using host = new NetlinkSocket()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const home = config.masterInContainer ? pod : host
