@@ -128,7 +128,8 @@ function attempt(work: () => Claimed): Outcome {
  * claimAddresses.
  */
 export function claimTogether(store: Store, claims: readonly Claim[]): Outcome[] {
-  return store.locked(() => claimWithin(store, claims))
+  const outcomes = store.locked(() => claimWithin(store, claims))
+  return outcomes.map((outcome) => ('error' in outcome ? { error: store.explain(outcome.error) } : outcome))
 }
 
 function claimWithin(store: Store, claims: readonly Claim[]): Outcome[] {

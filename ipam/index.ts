@@ -7,7 +7,7 @@ import type { Netns } from '../shared/host/netns.ts'
 import { claimOf, thisNode } from './asked.ts'
 import { checkFree } from './claim.ts'
 import { dialectFor } from './dialects/index.ts'
-import { FileStore } from './ledger/file-store.ts'
+import { FileStore, type LockWaits } from './ledger/file-store.ts'
 import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sameKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
@@ -24,7 +24,8 @@ export { emptyPlan }
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */
 export const ipamType = 'berth-ipam'
 
-export const openStore = (dataDir: string): Store => new FileStore(dataDir)
+/** `waits`: how long its calls wait for other processes; not given: as long as a runtime has patience. */
+export const openStore = (dataDir: string, waits?: LockWaits): Store => new FileStore(dataDir, waits)
 
 /** Warnings about keys of the `ipam` object that are probably misspelt. */
 export function ipamKeyWarnings({ raw }: Request): string[] {

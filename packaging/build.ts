@@ -107,11 +107,12 @@ if (import.meta.main) {
   mkdirSync(out, { recursive: true })
   mkdirSync(work, { recursive: true })
   const at = (name: string): string => join(work, name)
-  const [program, cli, cache] = [at('berth.js'), at('berth-cli.js'), at('berth.cache')]
-  await bundle(join(root, 'main.ts'), program, 'require, process, loadCli')
+  const [program, cli, agent, cache] = [at('berth.js'), at('berth-cli.js'), at('berth-agent.js'), at('berth.cache')]
+  await bundle(join(root, 'main.ts'), program, 'require, process, loadText')
   await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
+  await bundle(join(root, 'agent', 'main.ts'), agent, 'require, process')
   await warmUp(program, cache)
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, agent, cache })
   for (const name of pluginNames) linkSync(join(out, 'berth'), join(out, name))
   process.stdout.write(`packed Node ${process.versions.node} into ${out} (${['berth', ...pluginNames].join(', ')})\n`)
 }

@@ -21,7 +21,7 @@ export interface Call {
   readonly readStdin: () => string
 }
 
-export interface Reply {
+interface Reply {
   readonly exitCode: 0 | 1
   readonly stdout: string
   /** Nothing was done: the call would stop a process that others wait for, and is for one of its own. */

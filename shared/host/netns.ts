@@ -10,7 +10,7 @@ import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { messageOf } from '../message.ts'
-import { setNetns } from './libc.ts'
+import { leaveNetns, setNetns } from './libc.ts'
 
 /** The namespace that this program was started in, and belongs to: opened once, when it is first needed. */
 let own: number | undefined
@@ -89,6 +89,19 @@ function refuseOwn(netns: Netns): void {
     code: 8,
     details: `CNI_NETNS is "${netns.path}"`,
   })
+}
+
+/** A namespace that nobody else knows, and that ends with its descriptor. Throws SystemError. */
+export function newNetns(): Netns {
+  const home = ownNetns()
+  leaveNetns()
+  try {
+    const fd = openSync('/proc/thread-self/ns/net', constants.O_RDONLY)
+    const { dev, ino } = fstatSync(fd)
+    return { path: `/proc/self/fd/${fd}`, fd, identity: { dev, ino }, [Symbol.dispose]: () => closeSync(fd) }
+  } finally {
+    goHome(home)
+  }
 }
 
 /** Runs `work` with the calling thread inside the namespace. Never await in it. */
