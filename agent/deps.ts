@@ -1,10 +1,9 @@
 /** The agent's side of a plugin: nothing may stop the process that the others are served by. */
-import { type Claim, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
+import { type Claim, GroupCommit, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
 import type { Deps } from '../plugins/deps.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
-import { GroupCommit } from './group-commit.ts'
 import { patiently } from './patience.ts'
 import { Turns } from './turns.ts'
 
@@ -24,7 +23,7 @@ export class Resources {
   #removing = 0
 
   constructor(dataDir: string) {
-    this.store = openStore(dataDir, { lockedMs, holdMs: 0 })
+    this.store = openStore(dataDir, { lockedMs, holdMs: 0, deferred: true })
     this.#claims = new GroupCommit(this.store)
   }
 

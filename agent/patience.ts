@@ -4,11 +4,11 @@ import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 
 /** As long as a call in a process of its own waits for a lock. */
-export const patienceMs = 20_000
+const patienceMs = 20_000
 const pauseMs = 2
 
 /** Whether somebody else was in the way, who may be gone the next time. */
-export const isBusy = (error: unknown): boolean => error instanceof CniError && error.errorName === 'ERR_TRY_AGAIN'
+const isBusy = (error: unknown): boolean => error instanceof CniError && error.errorName === 'ERR_TRY_AGAIN'
 
 /** Runs `work` again and again while it throws ERR_TRY_AGAIN; throws its last error when it has been tried for too long. */
 export async function patiently<T>(work: () => T): Promise<T> {

@@ -59,7 +59,8 @@ function serve(socket: Socket, peer: Peer, line: Line, answer: Answerer): void {
     line.join({
       isGone: () => socket.destroyed,
       run: () => answer(whole, peer),
-      reply: (reply) => socket.end(renderReply(reply)),
+      // It knows how much comes, and waits for no end.
+      reply: (reply) => socket.write(renderReply(reply), () => socket.destroy()),
     })
   })
   socket.write(hello)

@@ -23,7 +23,13 @@ const whereaboutsFiles = [
 ]
 const fileMaxBytes = 1024 * 1024
 
-export const thisNode = (): Node => ({ host: readHostIdentity(), bootId: readBootId() })
+let node: Node | undefined
+
+/** Read once: a node that gets another name does not live on under the old one for long. */
+export function thisNode(): Node {
+  node ??= { host: readHostIdentity(), bootId: readBootId() }
+  return node
+}
 
 /** The first of the files that is there, as JSON. Throws ERR_CONFIG or ERR_IO that names the one that is not. */
 function readDefaults(ipam: unknown, root: string): unknown {

@@ -28,6 +28,8 @@ export type { Claim }
 export interface Claimed {
   readonly record: AttachmentRecord
   readonly fresh: boolean
+  /** When the record is on disk, where it is not yet: nobody may hear of it before. */
+  readonly durable?: Promise<void>
 }
 
 /** Addresses lost to a caller who ignores the lock before we give up; each round finds the next free one. */

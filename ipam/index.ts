@@ -7,7 +7,7 @@ import type { Netns } from '../shared/host/netns.ts'
 import { claimOf, thisNode } from './asked.ts'
 import { checkFree } from './claim.ts'
 import { dialectFor } from './dialects/index.ts'
-import { FileStore, type LockWaits } from './ledger/file-store.ts'
+import { FileStore, type StoreOptions } from './ledger/file-store.ts'
 import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sameKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
@@ -16,6 +16,7 @@ import { collectGarbage, inUse } from './sweep.ts'
 
 export { claimOf, planOf } from './asked.ts'
 export { type Claim, type Claimed, claimAddresses, claimTogether, releaseAddresses } from './claim.ts'
+export { GroupCommit } from './commit.ts'
 export type { AttachmentRecord, Lease } from './ledger/record.ts'
 export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
 export type { Plan } from './plan.ts'
@@ -24,8 +25,7 @@ export { emptyPlan }
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */
 export const ipamType = 'berth-ipam'
 
-/** `waits`: how long its calls wait for other processes; not given: as long as a runtime has patience. */
-export const openStore = (dataDir: string, waits?: LockWaits): Store => new FileStore(dataDir, waits)
+export const openStore = (dataDir: string, options?: StoreOptions): Store => new FileStore(dataDir, options)
 
 /** Warnings about keys of the `ipam` object that are probably misspelt. */
 export function ipamKeyWarnings({ raw }: Request): string[] {

@@ -33,6 +33,8 @@ export interface Addressed {
   readonly link: RecordedLink
   /** This call claimed it: nobody else can have made the link. */
   readonly fresh: boolean
+  /** When it is on disk, where it is not yet. */
+  readonly durable: Promise<void> | undefined
 }
 
 const foreignType = ({ config }: Request): string | undefined => {
@@ -98,7 +100,7 @@ export async function claimFor(
   const foreign = foreignType(request)
   // Before anything is recorded: a plugin that is not there could not take back what it never did either.
   if (foreign !== undefined) findPlugin(foreign, request.pluginPath)
-  const { record, fresh } = await deps.claim(claimOf(request, plan, netns, link))
+  const { record, fresh, durable } = await deps.claim(claimOf(request, plan, netns, link))
   if (fresh) {
     undo.push('claim', async () => {
       await deps.release(request.key)
@@ -111,7 +113,7 @@ export async function claimFor(
     })
   }
   const result = foreign === undefined ? ipamResult(record, plan) : await addForeign(request, deps, foreign)
-  return { result, link: record.link ?? link, fresh }
+  return { result, link: record.link ?? link, fresh, durable }
 }
 
 /** Gives everything back; the link is gone by now. A foreign IPAM that fails leaves the record for a retry. */

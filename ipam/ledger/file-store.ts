@@ -39,15 +39,19 @@ import { type Finding, isAhead, isExpired, type Kept, type Listing, type Order, 
 /** Free addresses that one look at all names brings into an order. */
 const refillMax = 4096
 
-/** How long a call waits for others of this host, in milliseconds; not given: as long as a runtime has patience. */
-export interface LockWaits {
+/** For a process that serves many calls at once. */
+export interface StoreOptions {
+  /** How long locked() waits for others of this host, in milliseconds; not given: as long as a runtime has patience. */
   readonly lockedMs?: number
+  /** The same for hold(). */
   readonly holdMs?: number
+  /** put() returns before its records are on disk, and flush() says when they are. */
+  readonly deferred?: boolean
 }
 
 export class FileStore implements Store {
   readonly #dataDir: string
-  readonly #waits: LockWaits
+  readonly #options: StoreOptions
   readonly #files: LeaseFiles
   readonly #orders: string
   readonly #journal: Journal
@@ -55,9 +59,9 @@ export class FileStore implements Store {
   #lockKind: 'kernel' | 'shared' | undefined
 
   /** `dataDir` holds `leases/`, `journal`, `order/`, `lock`, `calls/`, `boot`, `sweep` and `damaged/`; nothing is made before the first claim. */
-  constructor(dataDir: string, waits: LockWaits = {}) {
+  constructor(dataDir: string, options: StoreOptions = {}) {
     this.#dataDir = dataDir
-    this.#waits = waits
+    this.#options = options
     this.#files = new LeaseFiles(`${dataDir}/leases`, `${dataDir}/order`, `${dataDir}/damaged`, (key, nowMs) => {
       if (!this.shared) this.#journal.release(key, nowMs)
     })
@@ -83,7 +87,16 @@ export class FileStore implements Store {
   locked<T>(work: () => T): T {
     try {
       makeDirectory(this.#files.path)
-      return withLock(`${this.#dataDir}/lock`, work, this.#lockOptions(this.#waits.lockedMs))
+      return withLock(`${this.#dataDir}/lock`, work, this.#lockOptions(this.#options.lockedMs))
+    } catch (error) {
+      throw this.explain(error)
+    }
+  }
+
+  async flush(): Promise<void> {
+    if (this.#options.deferred !== true || this.shared) return
+    try {
+      await this.#journal.flush()
     } catch (error) {
       throw this.explain(error)
     }
@@ -103,7 +116,7 @@ export class FileStore implements Store {
     const calls = `${this.#dataDir}/calls`
     try {
       makeDirectory(calls)
-      return holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions(this.#waits.holdMs))
+      return holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions(this.#options.holdMs))
     } catch (error) {
       throw toIoError(`use the directory "${calls}"`, error)
     }
@@ -171,7 +184,7 @@ export class FileStore implements Store {
   /** On a share the server keeps what it confirms; here the journal does. */
   readonly #durable: Durable = {
     append: (lines) => {
-      if (!this.shared && lines !== '') this.#journal.append(lines)
+      if (!this.shared && lines !== '') this.#journal.append(lines, this.#options.deferred !== true)
     },
     write: (name, line) => {
       if (this.shared) writeDurable(this.#files.at(name), line)

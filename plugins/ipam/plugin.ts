@@ -4,18 +4,23 @@ import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { parseResult } from '../../shared/cni/result.ts'
 import { openNetnsIfAny } from '../../shared/host/netns.ts'
 import { log } from '../../shared/log.ts'
+import { Undo } from '../../shared/undo.ts'
 import type { Plugin } from '../deps.ts'
 
 export const ipamPlugin: Plugin = {
-  async add(request, { claim, root }) {
+  async add(request, { claim, release, root }) {
     const plan = planOf(request, root)
     if (plan.probe) log('warn', '"ipam.conflictCheck" is ignored: only a Berth plugin can ask the wire')
     const { vlan = 0 } = plan.link
     if (vlan !== 0) log('warn', `vlan ${vlan} of "ipam.networks" is ignored: it is for the main plugin to attach to it`)
     // The main plugin works in the namespace; here it only identifies the attachment's pod, where there is one.
     using netns = openNetnsIfAny(request.netnsPath, request.netnsOverride, root)
-    const { record } = await claim(claimOf(request, plan, netns))
-    return ipamResult(record, plan)
+    return await Undo.guard(async (undo) => {
+      const { record, fresh, durable } = await claim(claimOf(request, plan, netns))
+      if (fresh) undo.push('claim', async () => void (await release(request.key)))
+      await durable
+      return ipamResult(record, plan)
+    })
   },
 
   async del(request, { release }) {
