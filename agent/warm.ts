@@ -7,6 +7,7 @@ import { dispatch } from '../plugins/dispatch.ts'
 import { monotonicMs } from '../shared/clock.ts'
 import { makeDirectory, removeDirectory } from '../shared/disk.ts'
 import { createVeth, findLink, setLinkUp } from '../shared/host/links.ts'
+import { dropFilePages } from '../shared/host/memory.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
 import { insideNetns, newNetns } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
@@ -67,6 +68,7 @@ export async function warmUp(directory: string): Promise<void> {
       for (const config of configs) await life(resources, netns.path, config)
     }
     while (resources.removing > 0) await pause(pauseMs)
+    dropFilePages()
     log('info', `warm after ${(monotonicMs() - startMs).toFixed(0)} ms`)
   } catch (error) {
     log('warn', `the first calls will be slow: ${messageOf(error)}`)

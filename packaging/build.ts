@@ -18,7 +18,7 @@ export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
 /** node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself. */
-const nodeOptions = ['--disable-warning=ExperimentalWarning']
+const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {

@@ -33,6 +33,7 @@ function errnoName(errno: number): string {
 /** The kernel's numbers of the calls (asm/unistd_64.h; asm-generic/unistd.h for arm64). */
 const numbersOf = {
   x64: {
+    madvise: 28,
     getpid: 39,
     socket: 41,
     connect: 42,
@@ -49,6 +50,7 @@ const numbersOf = {
     flock: 32,
     exit_group: 94,
     unshare: 97,
+    madvise: 233,
     getpid: 172,
     socket: 198,
     bind: 200,
