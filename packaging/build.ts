@@ -19,7 +19,7 @@ export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
 /** node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself. */
-const nodeOptions = ['--disable-warning=ExperimentalWarning']
+const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {
@@ -108,11 +108,12 @@ if (import.meta.main) {
   mkdirSync(out, { recursive: true })
   mkdirSync(work, { recursive: true })
   const at = (name: string): string => join(work, name)
-  const [program, cli, cache] = [at('berth.js'), at('berth-cli.js'), at('berth.cache')]
-  await bundle(join(root, 'main.ts'), program, 'require, process, loadCli')
+  const [program, cli, agent, cache] = [at('berth.js'), at('berth-cli.js'), at('berth-agent.js'), at('berth.cache')]
+  await bundle(join(root, 'main.ts'), program, 'require, process, loadText')
   await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
+  await bundle(join(root, 'agent', 'main.ts'), agent, 'require, process')
   await warmUp(program, cache)
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, agent, cache })
   installLauncher(out, archOf(process.arch))
   process.stdout.write(
     `packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`,

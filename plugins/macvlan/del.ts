@@ -10,7 +10,7 @@ import type { Request } from '../../shared/cni/request.ts'
 import { parseResult, type Result } from '../../shared/cni/result.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { deleteLink, findLink } from '../../shared/host/links.ts'
+import { findLink } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
@@ -61,7 +61,12 @@ function findOwnIndex(
   return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link.index : undefined
 }
 
-function removeLink(netns: Netns, request: Request, record: AttachmentRecord | undefined): void {
+async function removeLink(
+  netns: Netns,
+  request: Request,
+  record: AttachmentRecord | undefined,
+  deps: Deps,
+): Promise<void> {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
     const previous = previousOf(request)
@@ -76,7 +81,7 @@ function removeLink(netns: Netns, request: Request, record: AttachmentRecord | u
       index,
       held.map(({ ip }) => ip),
     )
-    deleteLink(socket, index)
+    await deps.deleteLink(netns, socket, index)
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot remove "${request.key.ifName}": ${error.message}`, { cause: error })
@@ -87,11 +92,11 @@ function removeLink(netns: Netns, request: Request, record: AttachmentRecord | u
  * The namespace to look in. A runtime that has lost it passes none, or a path that leads nowhere; while the pod lives, the
  * recorded path still leads to the namespace that its identity tells apart from all others.
  */
-function openOwnNetns(request: Request, record: AttachmentRecord | undefined): Netns | undefined {
+function openOwnNetns(request: Request, record: AttachmentRecord | undefined, { root }: Deps): Netns | undefined {
   const recorded = record?.netns
-  if (recorded === undefined) return openNetnsIfAny(request.netnsPath, request.netnsOverride)
+  if (recorded === undefined) return openNetnsIfAny(request.netnsPath, request.netnsOverride, root)
   for (const path of [recorded.path, request.netnsPath]) {
-    const found = openNetnsIfAny(path, true)
+    const found = openNetnsIfAny(path, true, root)
     if (found !== undefined && sameNetns(recorded, found.identity)) return found
     found?.[Symbol.dispose]()
   }
@@ -99,9 +104,9 @@ function openOwnNetns(request: Request, record: AttachmentRecord | undefined): N
 }
 
 /** Waits for other calls of the attachment. On a disk without room for that a DEL goes on alone: it only makes room. */
-function holdIfRoom({ store }: Deps, { key }: Request): Disposable | undefined {
+async function holdIfRoom({ store, hold }: Deps, { key }: Request): Promise<Disposable | undefined> {
   try {
-    return store.exists() ? store.hold(key) : undefined
+    return store.exists() ? await hold(key) : undefined
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined
     if (!isErrno(cause, 'ENOSPC', 'EDQUOT')) throw error
@@ -112,9 +117,9 @@ function holdIfRoom({ store }: Deps, { key }: Request): Disposable | undefined {
 
 export async function del(request: Request, deps: Deps): Promise<void> {
   // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
-  using _held = holdIfRoom(deps, request)
+  using _held = await holdIfRoom(deps, request)
   const record = findRecord(request, deps)
-  using netns = openOwnNetns(request, record)
-  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record))
+  using netns = openOwnNetns(request, record, deps)
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record, deps))
   await timed('release', () => release(request, deps))
 }
