@@ -1,20 +1,36 @@
 import { defineConfig } from 'vitest/config'
 
-const quick = ['test/{shared,ipam,plugins,cli,packaging,contract,house,launcher}/**/*.test.ts']
+const quick = ['test/{agent,shared,ipam,plugins,cli,packaging,contract,house,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
+/** What a caller can tell of a call, and nothing of its process: it must not know which door it came through. */
+const bothDoors = [
+  'bad-input',
+  'check',
+  'cnitool',
+  'dialects',
+  'ipam',
+  'layer3',
+  'macvlan',
+  'order',
+  'protocol*',
+  'routes',
+  'source-routing',
+]
+
+const onTheKernel = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false }
 
 export default defineConfig({
   test: {
-    // The quick ones need neither root nor the packaged program; the thorough ones need both and the whole machine.
+    // The quick ones need neither root nor the packaged program; the others need both and the whole machine.
     projects: [
       { test: { name: 'quick', include: quick, testTimeout: 20_000 } },
+      { test: { name: 'thorough', include: thorough, ...onTheKernel } },
       {
         test: {
-          name: 'thorough',
-          include: thorough,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
+          name: 'agent',
+          include: bothDoors.map((name) => `test/e2e/${name}.test.ts`),
+          env: { BERTH_TEST_DOOR: 'agent' },
+          ...onTheKernel,
         },
       },
     ],

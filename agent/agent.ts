@@ -15,6 +15,8 @@ interface AgentOptions {
   readonly runDir: string
   /** The leases, and a second socket for callers in containers that see only this. */
   readonly dataDir: string
+  /** Whether it makes calls of its own first, so that no other is slow. */
+  readonly warm: boolean
 }
 
 const declined = { exitCode: 0, stdout: '', declined: true } as const
@@ -58,9 +60,9 @@ export class Agent {
 
   /** Throws when another agent is there already, or a socket cannot be made. */
   async start(): Promise<void> {
-    const { runDir, dataDir } = this.#options
+    const { runDir, dataDir, warm } = this.#options
     this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
-    await warmUp(`${runDir}/warm`)
+    if (warm) await warmUp(`${runDir}/warm`)
     for (const place of this.#places) {
       await place.open(callServer(this.#line, (call, peer) => this.#answer(call, peer)))
       log('info', `answering at "${place.path}"`)

@@ -19,6 +19,7 @@ Answers the calls of the CNI plugins of this node, which do without when it is n
 
   --run-dir DIR       where its socket is (default ${defaultRunDir})
   --data-dir DIR      where the leases are, and a second socket (default: BERTH_DATA_DIR, or /var/lib/cni/berth)
+  --no-warm-up        answers at once, and the first calls are slow
   --help              this text
 
 SIGTERM and SIGINT end it after the calls that are running. BERTH_LOG is error, warn, info or debug (default info).
@@ -27,6 +28,7 @@ SIGTERM and SIGINT end it after the calls that are running. BERTH_LOG is error, 
 const options = {
   'run-dir': { type: 'string', default: defaultRunDir },
   'data-dir': { type: 'string' },
+  'no-warm-up': { type: 'boolean', default: false },
   help: { type: 'boolean' },
 } as const
 
@@ -50,7 +52,11 @@ export async function main(args: readonly string[]): Promise<number> {
   const told = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
   })
-  const agent = new Agent({ runDir: values['run-dir'], dataDir: values['data-dir'] ?? dataDirOf(env) })
+  const agent = new Agent({
+    runDir: values['run-dir'],
+    dataDir: values['data-dir'] ?? dataDirOf(env),
+    warm: !values['no-warm-up'],
+  })
   try {
     await agent.start()
     log('info', `${await told}: serving those who are there`)

@@ -2,12 +2,14 @@
  * A node and its pods as network namespaces, and the packaged program called there as a container runtime calls it.
  *
  * `using host = new Host()` at the head of a test; at its end everything is removed, and whatever the test left behind
- * (a lease, a link in a pod or on the node) makes it fail.
+ * (a lease, a link in a pod or on the node) makes it fail. With BERTH_TEST_DOOR=agent every node has an agent, and the same tests go
+ * through it.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Agent } from './agent.ts'
 
 export const binaries = join(import.meta.dirname, '..', '..', 'dist', 'cni')
 
@@ -45,11 +47,13 @@ export class Host implements Disposable {
   /** The NIC: one end of a veth pair whose other end is the node's "switch". */
   readonly nic = 'nic0'
   readonly #pods: Pod[] = []
+  readonly #agent: Agent | undefined
 
   constructor() {
     ip('netns', 'add', this.node)
     ip('-n', this.node, 'link', 'add', this.nic, 'type', 'veth', 'peer', 'name', 'switch')
     for (const link of [this.nic, 'switch']) ip('-n', this.node, 'link', 'set', link, 'up')
+    this.#agent = process.env.BERTH_TEST_DOOR === 'agent' ? new Agent(this) : undefined
   }
 
   pod(containerId = `ctr-${this.#pods.length}`): Pod {
@@ -88,8 +92,11 @@ export class Host implements Disposable {
     const input = typeof config === 'string' ? config : JSON.stringify(config)
     const env = this.environment(verb, pod, options)
     const limits = { timeout: callTimeoutMs, killSignal: 'SIGKILL' } as const
+    const before = this.#agent?.log().length
     const done = spawnSync('ip', this.#command(options.plugin), { input, encoding: 'utf8', env, ...limits })
-    return { exitCode: done.status, stdout: done.stdout, stderr: done.stderr }
+    // What a process of its own would write to its standard error, the agent has in its log.
+    const logged = this.#agent?.log().slice(before) ?? ''
+    return { exitCode: done.status, stdout: done.stdout, stderr: done.stderr + logged }
   }
 
   /** Starts a call and leaves it running; `ip netns exec` becomes the plugin, so its pid is the plugin's. */
@@ -132,6 +139,7 @@ export class Host implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#agent?.[Symbol.dispose]()
     const left = this.leftovers()
     for (const { name } of this.#pods) spawnSync('ip', ['netns', 'del', name])
     spawnSync('ip', ['netns', 'del', this.node])
