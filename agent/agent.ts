@@ -71,7 +71,7 @@ export class Agent {
 
   /** Serves those who are there, and ends. */
   async stop(): Promise<void> {
-    for (const place of this.#places) place.hide()
+    await Promise.all(this.#places.map((place) => place.close()))
     await this.#line.close()
     for (const place of this.#places) place[Symbol.dispose]()
   }

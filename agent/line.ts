@@ -52,7 +52,7 @@ export class Line {
     }
   }
 
-  /** Lets nobody in any more, and waits until all who are in are served. */
+  /** Waits until all who are in are served; whoever still comes is declined. */
   async close(): Promise<void> {
     this.#closed = true
     if (this.#atWork + this.#waiting.length === 0) return

@@ -44,8 +44,18 @@ export class Place implements Disposable {
     moveName(path, this.path)
   }
 
-  /** From now on whoever calls finds nobody here, and does without. */
-  hide(): void {
+  /** From now on whoever calls finds nobody here, and does without; returns when those who are here are served. */
+  async close(): Promise<void> {
+    this.#hide()
+    // Who has connected and heard no hello yet is turned away by this, and does without as well.
+    await new Promise<void>((resolve) => {
+      if (this.#server === undefined) resolve()
+      else this.#server.close(() => resolve())
+    })
+    this.#server = undefined
+  }
+
+  #hide(): void {
     if (this.#ino !== undefined && statSync(this.path, { bigint: true, throwIfNoEntry: false })?.ino === this.#ino) {
       removeName(this.path)
     }
@@ -53,7 +63,7 @@ export class Place implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.hide()
+    this.#hide()
     this.#server?.close()
     closeSync(this.#fd)
   }

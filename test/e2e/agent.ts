@@ -80,6 +80,8 @@ export class Agent implements Disposable {
   /** Ends it and waits for that; throws when it lives on. */
   stop(signal: NodeJS.Signals = 'SIGTERM'): void {
     if (this.isAlive) this.signal(signal)
+    // One that stands still hears nothing else.
+    if (this.isAlive) this.signal('SIGCONT')
     if (!until(() => !this.isAlive, endWithinMs)) throw new Error(`the agent does not end: ${this.log()}`)
   }
 
