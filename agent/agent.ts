@@ -1,7 +1,7 @@
 /** The agent: its places, the line of calls, and how it ends. */
 import { dispatch } from '../plugins/dispatch.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
-import { log } from '../shared/log.ts'
+import { log, timed } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { type Caller, Resources } from './deps.ts'
 import type { CallFrame } from './frame.ts'
@@ -55,7 +55,9 @@ export class Agent {
     const caller = callerOf(peer)
     if (caller === undefined) return declined
     const { name, environment, stdin } = call
-    return await dispatch({ name, environment, readStdin: () => stdin }, this.#resources.depsFor(environment, caller))
+    return await timed(environment.CNI_COMMAND ?? 'call', () =>
+      dispatch({ name, environment, readStdin: () => stdin }, this.#resources.depsFor(environment, caller)),
+    )
   }
 
   /** Throws when another agent is there already, or a socket cannot be made. */

@@ -2,10 +2,11 @@
  * The kernel's floor of a macvlan ADD: the fewest messages that make a working link, sent by a program that does nothing
  * else. Prints the microseconds of each round.
  *
- * Usage: floor POD_NETNS MASTER_INDEX ROUNDS        exit 0, or 1 with the failed call on standard error
+ * Usage: floor POD_NETNS MASTER_INDEX ROUNDS|add|del   exit 0, or 1 with the failed call on standard error
  *
  * A round is: open and enter the pod's namespace, open a netlink socket there, come back; one RTM_NEWLINK that creates the
  * link in the namespace with name and MAC, up; one send with an address and a default route. Removing it is not timed.
+ * `add` is one round without the removal, and `del` is the removal: each a process of its own, timed from outside.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -118,27 +119,38 @@ static void destroy(int pod, int index)
 	talk(pod, &b, 1);
 }
 
+/* A round's link; returns the socket in its namespace. */
+static int attach(const char *path, int home, int host, int index, int master)
+{
+	int netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns < 0) fail(path);
+	if (setns(netns, CLONE_NEWNET) < 0) fail("setns");
+	int pod = netlink();
+	if (setns(home, CLONE_NEWNET) < 0) fail("setns");
+	if (master != 0) {
+		create(host, netns, index, master);
+		configure(pod, index);
+	}
+	close(netns);
+	return pod;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 4) { fprintf(stderr, "usage: floor POD_NETNS MASTER_INDEX ROUNDS\n"); return 1; }
+	if (argc != 4) { fprintf(stderr, "usage: floor POD_NETNS MASTER_INDEX ROUNDS|add|del\n"); return 1; }
 	int master = atoi(argv[2]), home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), host = netlink();
 	if (home < 0) fail("open");
+	if (strcmp(argv[3], "add") == 0) attach(argv[1], home, host, 1 << 25, master);
+	else if (strcmp(argv[3], "del") == 0) destroy(attach(argv[1], home, host, 0, 0), 1 << 25);
 	for (int round = 0; round < atoi(argv[3]); round++) {
 		struct timespec start, end;
 		int index = (1 << 25) + round;
 		clock_gettime(CLOCK_MONOTONIC, &start);
-		int netns = open(argv[1], O_RDONLY | O_CLOEXEC);
-		if (netns < 0) fail(argv[1]);
-		if (setns(netns, CLONE_NEWNET) < 0) fail("setns");
-		int pod = netlink();
-		if (setns(home, CLONE_NEWNET) < 0) fail("setns");
-		create(host, netns, index, master);
-		configure(pod, index);
+		int pod = attach(argv[1], home, host, index, master);
 		clock_gettime(CLOCK_MONOTONIC, &end);
 		printf("%.3f\n", (end.tv_sec - start.tv_sec) * 1e6 + (end.tv_nsec - start.tv_nsec) / 1e3);
 		destroy(pod, index);
 		close(pod);
-		close(netns);
 	}
 	return 0;
 }

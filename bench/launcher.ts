@@ -23,6 +23,7 @@ export interface Program {
   readonly environment: Readonly<Record<string, string>>
   /** A file. */
   readonly input?: string
+  readonly args?: readonly string[]
 }
 
 /** Compiles the starter (its head says what it does) and returns its path. */
@@ -33,27 +34,36 @@ export function buildSpawner(): string {
   return spawner
 }
 
-/** Runs the programs in turn, `atOnce` of each at a time, and returns the milliseconds of each one's children. */
-export function timeStarts(spawner: string, programs: readonly Program[], rounds: number, atOnce = 1): number[][] {
-  const args = programs.flatMap(({ path, environment, input }) => [
+interface Times {
+  /** The milliseconds of each of its children. */
+  readonly each: number[]
+  /** The milliseconds of each round of them. */
+  readonly rounds: number[]
+}
+
+/** Runs the programs in turn, `atOnce` of each at a time. */
+export function timeStarts(spawner: string, programs: readonly Program[], rounds: number, atOnce = 1): Times[] {
+  const args = programs.flatMap(({ path, environment, input, args = [] }) => [
     '--',
     ...(input === undefined ? [] : [`<${input}`]),
     ...Object.entries(environment).map(([name, value]) => `${name}=${value}`),
     path,
+    ...args,
   ])
   const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit']
   const limits = { encoding: 'utf8', maxBuffer: 1 << 28 } as const
   const lines = execFileSync(spawner, ['-n', String(rounds), '-j', String(atOnce), ...args], { ...limits, stdio })
-  const times: number[][] = programs.map(() => [])
+  const times: Times[] = programs.map(() => ({ each: [], rounds: [] }))
   for (const line of lines.trimEnd().split('\n')) {
-    const [index, nanoseconds] = line.split(' ').map(Number)
-    times[index ?? -1]?.push((nanoseconds ?? Number.NaN) / 1e6)
+    const [, index = '', isAll, nanoseconds = ''] = /^([0-9]+) (all )?([0-9]+)$/.exec(line) ?? []
+    const of = times[Number(index)]
+    if (of !== undefined) (isAll === undefined ? of.each : of.rounds).push(Number(nanoseconds) / 1e6)
   }
   return times
 }
 
 /** Times `rounds` calls of each side, in turn, and adds them to the samples. */
-export async function measureLauncher(samples: Samples, rounds = 500): Promise<Ratio> {
+export async function measureLauncher(samples: Samples, spawner: string, rounds = 500): Promise<Ratio> {
   const folder = mkdtempSync(join(tmpdir(), 'berth-launcher-'))
   const input = join(folder, 'config')
   const ipam = { type: 'berth-ipam', range: '10.20.0.0/24', range_start: '10.20.0.10', range_end: '10.20.0.19' }
@@ -73,11 +83,10 @@ export async function measureLauncher(samples: Samples, rounds = 500): Promise<R
     }
     const environment = { CNI_COMMAND: 'VERSION', BERTH_DATA_DIR: folder, ...call }
     const sides = [launcherPath, goPath].map((path) => ({ path, environment, input }))
-    const spawner = buildSpawner()
     timeStarts(spawner, sides, warmUpRounds)
-    const [ours = [], theirs = []] = timeStarts(spawner, sides, rounds)
-    for (const ms of ours) samples.add(names.launcher, ms)
-    for (const ms of theirs) samples.add(names.go, ms)
+    const [ours, theirs] = timeStarts(spawner, sides, rounds)
+    for (const ms of ours?.each ?? []) samples.add(names.launcher, ms)
+    for (const ms of theirs?.each ?? []) samples.add(names.go, ms)
   } finally {
     agent.kill('SIGKILL')
     rmSync(folder, { recursive: true, force: true })

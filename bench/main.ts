@@ -9,9 +9,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nothing } from '../packaging/nothing.ts'
+import { type AgentMeasured, measureAgent } from './agent.ts'
 import { nameOf, nic, nothingName, oneRound, type Setup } from './calls.ts'
 import { buildFloor, insideCalls, kernelNames, measureKernelPart } from './kernel.ts'
-import { measureLauncher } from './launcher.ts'
+import { buildSpawner, measureLauncher } from './launcher.ts'
 import { type Ratio, renderTables, Samples } from './measure.ts'
 import { measureOneShot, measureResident, type ResidentRate, storeNames } from './store.ts'
 
@@ -71,8 +72,8 @@ function renderRate({ count, atOnce, claimsPerSecond }: ResidentRate, samples: S
   return `resident process, ${count} leases, ${atOnce} at once: ${rate}${atOnce === 1 ? '' : ` (${verdict})`}`
 }
 
-function report(samples: Samples, rates: readonly ResidentRate[], launcher: Ratio): void {
-  const [rows, shares] = [samples.rows(), [...ratios(samples), launcher]]
+function report(samples: Samples, rates: readonly ResidentRate[], launcher: Ratio, agent: AgentMeasured): void {
+  const [rows, shares] = [samples.rows(), [...agent.ratios, launcher, ...ratios(samples)]]
   const difference =
     samples.row(nameOf('berth', 'ADD', 'dual stack')).p50Ms - samples.row(nameOf('berth', 'ADD', 'IPv4')).p50Ms
   const disk = execFileSync('stat', ['-f', '-c', '%T', tmpdir()], { encoding: 'utf8' }).trim()
@@ -81,8 +82,9 @@ function report(samples: Samples, rates: readonly ResidentRate[], launcher: Rati
   process.stdout.write(
     `a dual-stack ADD takes ${difference.toFixed(3)} ms more than an IPv4 one (target: at most 5 ms)\n\n`,
   )
+  process.stdout.write(`${agent.lines.join('\n')}\n\n`)
   process.stdout.write(`${rates.map((rate) => renderRate(rate, samples)).join('\n')}\n${heapSizes()}\n\n`)
-  const json = JSON.stringify({ machine, rows, ratios: shares, resident: rates }, undefined, 2)
+  const json = JSON.stringify({ machine, rows, ratios: shares, agent: agent.lines, resident: rates }, undefined, 2)
   writeFileSync(join(root, 'dist', 'bench.json'), `${json}\n`)
   process.stdout.write(`${json}\n`)
 }
@@ -100,7 +102,10 @@ async function measure(setup: Setup): Promise<void> {
   for (const count of leaseCounts) await measureOneShot(samples, count, rounds)
   rates.push(...(await measureResident(samples, leaseCounts.at(-1) ?? 0)))
   measureKernelPart(samples, floor, pod, nic, rounds)
-  report(samples, rates, await measureLauncher(samples))
+  const spawner = buildSpawner()
+  const launcher = await measureLauncher(samples, spawner)
+  const agent = await measureAgent(samples, spawner, floor, setup.pod)
+  report(samples, rates, launcher, agent)
 }
 
 /**

@@ -15,7 +15,8 @@
  * (nothing is inherited). In a variable and in an argument `%r` is the number of the round, from 0, and `%j` that of the child in
  * it, so that each call can be another container's. One program may stand there more than once: ADD, then DEL.
  *
- * Standard output: a line for each child, `PROGRAM_INDEX NANOSECONDS`. Exit code 0; 1 when a child ended in another way than
+ * Standard output: a line for each child, `PROGRAM_INDEX NANOSECONDS`, and after those of a round of a program a line
+ * `PROGRAM_INDEX all NANOSECONDS` from the first one's start to the last one's end. Exit code 0; 1 when a child ended in another way than
  * wanted, which standard error tells.
  *
  * With -j greater than 1 a child's time begins with its own start and ends when this process has noticed its end.
@@ -98,10 +99,11 @@ static void run(const struct program *program, int index, int round, int at_once
 {
 	struct child children[CHILDREN];
 	for (int i = 0; i < at_once; i++) children[i] = start(program, round, i);
+	long long end = 0;
 	for (int left = at_once; left > 0;) {
 		int status;
 		pid_t ended = wait(&status);
-		long long end = now();
+		end = now();
 		for (int i = 0; i < at_once; i++) {
 			if (children[i].pid != ended) continue;
 			printf("%d %lld\n", index, end - children[i].started);
@@ -111,6 +113,7 @@ static void run(const struct program *program, int index, int round, int at_once
 		fprintf(stderr, "spawn: %s ended with status %#x in round %d\n", program->arguments[0], status, round);
 		exit(1);
 	}
+	printf("%d all %lld\n", index, end - children[0].started);
 }
 
 static void read_input(struct program *program, const char *path)

@@ -122,7 +122,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     if (config.layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, spec, settled))
 
     // The kernel has worked beside the disk: a power cut takes both away together.
-    await durable
+    await timed('disk', () => durable)
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
     return {
       interfaces: [attached],
