@@ -15,7 +15,6 @@ const names = { launcher: 'launcher and an agent that does nothing', go: 'start 
 
 /** Of the p50s. */
 const targetRatio = 0.15
-/** The two sides in turn within each of these, so that what the machine does besides meets both. */
 const warmUpRounds = 20
 
 export interface Program {

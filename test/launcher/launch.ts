@@ -69,7 +69,8 @@ export interface Start {
 
 /** What a runtime sets; BERTH_DATA_DIR comes from the test. */
 export const call = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'c0ffee', CNI_NETNS: '/run/netns/pod', CNI_IFNAME: 'net1' }
-const tooLongMs = 15_000
+/** Under the time that a test has, so that a test that fails still ends what it started. */
+const tooLongMs = 6000
 
 export async function launch(start: Start): Promise<Ended> {
   const [program = '', ...args] = start.command ?? [paths.launcher]
