@@ -2,7 +2,7 @@
  * Asking the wire, before addresses are final, whether a stranger uses them already (RFC 5227 section 2.1; RFC 4862 section
  * 5.4). Off unless the config asks for it: it costs its time in every ADD.
  */
-import { claimOther, ipamResult, type Plan } from '../ipam/index.ts'
+import { type AttachmentRecord, claimOther, ipamResult, type Plan } from '../ipam/index.ts'
 import { formatIp } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
@@ -23,6 +23,8 @@ interface ProbedLink {
   readonly name: string
   readonly index: number
   readonly mac: string
+  /** What the ledger has of the link. */
+  readonly recorded: NonNullable<AttachmentRecord['link']>
 }
 
 /** Asks on the link while it is up without an address; it is down again afterwards, as configureLink wants it. */
@@ -66,7 +68,6 @@ export function settleAddresses(
         `Cannot claim for "${link.name}": the wire answers for every address tried, last ${tried}`,
       )
     }
-    const { index, mac } = link
-    result = ipamResult(claimOther(deps.store, request, plan, netns, conflicts, { index, mac }), plan)
+    result = ipamResult(claimOther(deps.store, request, plan, netns, conflicts, link.recorded), plan)
   }
 }

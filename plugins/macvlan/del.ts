@@ -6,7 +6,7 @@
 import type { AttachmentRecord } from '../../ipam/index.ts'
 import { parseCidr } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
-import type { Request } from '../../shared/cni/request.ts'
+import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
 import { parseResult, type Result } from '../../shared/cni/result.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { SystemError } from '../../shared/host/libc.ts'
@@ -18,6 +18,7 @@ import { messageOf } from '../../shared/message.ts'
 import { release } from '../addresses.ts'
 import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
+import { withdrawHostAccess } from './host-access.ts'
 
 /** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
 function findRecord(request: Request, { store }: Deps): AttachmentRecord | undefined {
@@ -61,10 +62,14 @@ function findOwnIndex(
   return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link.index : undefined
 }
 
-function removeLink(netns: Netns, request: Request, record: AttachmentRecord | undefined): void {
+function removeLink(
+  netns: Netns,
+  request: Request,
+  record: AttachmentRecord | undefined,
+  previous: Result | undefined,
+): void {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
-    const previous = previousOf(request)
     const index = findOwnIndex(socket, request, record, previous)
     if (index === undefined) return
     const held = [...(record?.leases ?? []), ...(previous?.ips ?? [])].flatMap(
@@ -98,8 +103,8 @@ function openOwnNetns(request: Request, record: AttachmentRecord | undefined): N
   return undefined
 }
 
-/** Waits for other calls of the attachment. On a disk without room for that a DEL goes on alone: it only makes room. */
-function holdIfRoom({ store }: Deps, { key }: Request): Disposable | undefined {
+/** Waits for other calls of what `key` names. On a disk without room for that a DEL goes on alone: it only makes room. */
+function holdIfRoom({ store }: Deps, key: AttachmentKey): Disposable | undefined {
   try {
     return store.exists() ? store.hold(key) : undefined
   } catch (error) {
@@ -112,9 +117,12 @@ function holdIfRoom({ store }: Deps, { key }: Request): Disposable | undefined {
 
 export async function del(request: Request, deps: Deps): Promise<void> {
   // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
-  using _held = holdIfRoom(deps, request)
+  using _held = holdIfRoom(deps, request.key)
   const record = findRecord(request, deps)
+  const previous = previousOf(request)
+  // The node's side goes first, and without the pod's namespace: runtimes exist that do not come back after a failure.
+  await timed('host access', () => withdrawHostAccess(request, deps, record, previous, holdIfRoom))
   using netns = openOwnNetns(request, record)
-  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record))
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record, previous))
   await timed('release', () => release(request, deps))
 }
