@@ -1,54 +1,18 @@
 /** hostAccess: the node and its pods reach each other, and what that takes is gone with the last of them. */
-import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { type Answer, type Attached, Host, ip, type Pod } from './host.ts'
-
-const ranges = [
-  { range: '10.20.0.0/24', range_start: '10.20.0.10' },
-  { range: 'fd00:20::/64', range_start: 'fd00:20::10' },
-]
-const dual = { type: 'berth-ipam', ipRanges: ranges }
-const accessKeys = { hostAccess: true, ipam: dual }
-
-const inNetns = (name: string, ...command: string[]): boolean =>
-  spawnSync('ip', ['netns', 'exec', name, ...command]).status === 0
-const reaches = (from: string, address: string, ...options: string[]): boolean =>
-  inNetns(from, 'ping', '-c1', '-W1', ...options, address)
-
-/** Takes in nothing on a link through which it would not answer. */
-function beStrict(name: string): void {
-  const script = 'for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 > $f; done'
-  ip('netns', 'exec', name, 'sh', '-c', script)
-}
-
-/** Gives a link of the node addresses. */
-function address(host: Host, link: string, ...addresses: string[]): void {
-  for (const one of addresses) {
-    ip('-n', host.node, 'addr', 'add', one, 'dev', link, ...(one.includes(':') ? ['nodad'] : []))
-  }
-}
-
-const near = ['10.20.0.5', 'fd00:20::5']
-const far = ['192.0.2.5', '2001:db8::5']
-
-/** A host whose NIC has addresses, in the pods' subnets or in others. */
-function hostWith([four, six]: readonly string[]): Host {
-  const host = new Host()
-  ip('-n', host.node, 'link', 'set', 'lo', 'up')
-  beStrict(host.node)
-  address(host, host.nic, `${four}/24`, `${six}/64`)
-  return host
-}
-
-function strictPod(host: Host): Pod {
-  const pod = host.pod()
-  beStrict(pod.name)
-  return pod
-}
-
-const addressesOf = ({ ips = [] }: Attached): string[] => ips.map(({ address: cidr }) => cidr.replace(/\/.*/, ''))
-const hostLinks = (host: Host): string[] => host.linksOf(host.node).filter((name) => name.startsWith('berth'))
-const messageOf = ({ stdout }: Answer): string => JSON.parse(stdout).msg
+import { type Attached, Host, ip, type Pod } from './host.ts'
+import {
+  accessKeys,
+  address,
+  addressesOf,
+  beStrict,
+  far,
+  hostWith,
+  inNetns,
+  near,
+  reaches,
+  strictPod,
+} from './reach.ts'
 
 /** Who does not reach whom, of the node and a pod. */
 function deaf(host: Host, pod: Pod, result: Attached, nodeAddresses: readonly string[]): string[] {
