@@ -83,6 +83,8 @@ const rulesOf = ({ name }: Pod): string =>
 const left = (host: Host, pod: Pod): string[] => [
   ...host.leaseFiles(),
   ...host.linksOf(pod.name),
+  ...host.linksOf(host.node).filter((link) => link !== host.nic && link !== 'switch'),
+  ...host.ownRoutes(),
   ...rulesOf(pod)
     .split('\n')
     .filter((line) => line !== ''),
@@ -136,7 +138,9 @@ test.each([
 ])('every step of %s can fail when it meets %s', { timeout: 1_200_000 }, (verb, fault) => {
   using host = new Host()
   const pod = host.pod()
-  const config = host.config({ ipam, sourceRouting: true })
+  ip('-n', host.node, 'addr', 'add', '10.70.0.250/24', 'dev', host.nic)
+  ip('-n', host.node, 'addr', 'add', '2001:db8::5/64', 'dev', host.nic, 'nodad')
+  const config = host.config({ ipam, sourceRouting: true, hostAccess: true })
   // The first one makes the directories of the store.
   for (const once of ['ADD', 'DEL']) host.call(once, pod, config)
   const setUp = (): void => {

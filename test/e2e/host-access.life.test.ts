@@ -53,7 +53,7 @@ test.each([[{}], [{ mac: 'fromIP' }]])(
     using host = hostWith(near)
     const foreign = mkdtempSync(join(tmpdir(), 'berth-foreign-'))
     const ipam = { type: 'host-local', subnet: '10.20.0.0/24', rangeStart: '10.20.0.10', dataDir: foreign }
-    const config = host.config({ hostAccess: true, ipam, ...keys })
+    const config = host.config({ cniVersion: '1.0.0', hostAccess: true, ipam, ...keys })
     const options = { environment: { CNI_PATH: '/usr/lib/cni' } }
     const pods = [host.pod(), host.pod()]
     const results = pods.map((pod) => host.add(pod, config, options))
