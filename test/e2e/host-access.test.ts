@@ -111,7 +111,10 @@ test('the wire gets no answer for an address of the node from the host link', ()
   ip('-n', host.node, 'link', 'set', 'nic1', 'arp', 'off')
   ip('-n', host.node, 'addr', 'del', 'fd00:20::5/64', 'dev', 'nic1')
   ip('-n', neighbour.name, 'neigh', 'flush', 'all')
-  for (const one of near) expect(reaches(neighbour.name, one)).toBe(false)
+  for (const one of near) {
+    expect(reaches(neighbour.name, one)).toBe(false)
+    expect(ip('-n', neighbour.name, 'neigh', 'show', one)).not.toContain('lladdr')
+  }
   host.call('DEL', pod, config)
   ip('-n', host.node, 'link', 'del', 'nic1')
 })
