@@ -20,9 +20,8 @@ import { Undo } from '../../shared/undo.ts'
 import { claimFor, isForeign, planFor } from '../addresses.ts'
 import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
-import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
-import { refuseNoAccess } from './access.ts'
+import { podAddresses, refuseNoAccess } from './access.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
 import { grantHostAccess } from './host-access.ts'
 import { fromIp, macOfResult } from './mac.ts'
@@ -127,8 +126,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
         )
       : []
     if (config.hostAccess || config.layer3.sourceRouting !== undefined) {
-      const addresses = settled.ips.map(({ address }) => readAddress(address).ip)
-      undo.push('rules', () => removeRules(pod, spec.index, addresses))
+      undo.push('rules', () => removeRules(pod, spec.index, podAddresses(settled)))
     }
     await timed('configure', () => configureLink(pod, netns, { ...spec, mac }, settled, config.layer3, more))
     if (config.layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, spec, settled))

@@ -67,7 +67,7 @@ export function listAddresses(socket: NetlinkSocket, linkIndex?: number): Listed
       const [tentative, duplicated] = [(flags & IFA_F.TENTATIVE) !== 0, (flags & IFA_F.DADFAILED) !== 0]
       if (bytes === undefined) return []
       const ip = ipFromBytes(bytes)
-      // The first flag says "secondary" of an IPv4 address, which lasts as long as any.
+      // The first flag says "secondary" of an IPv4 address, which lasts as others do.
       const passing = tentative || duplicated || (flags & (IFA_F.TEMPORARY | IFA_F.DEPRECATED)) !== 0
       const lasting = body[3] === RT_SCOPE_UNIVERSE && (ip.family === 4 || !passing)
       return [{ ip, prefix: body[1] ?? 0, tentative, duplicated, linkIndex: body.readUInt32LE(4), lasting }]

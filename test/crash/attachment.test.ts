@@ -30,6 +30,8 @@ interface Traced extends Answer {
 /** What a call is about; undefined for one of Node's own. */
 function kindOf(syscall: string, rest: string, dataDir: string): string | undefined {
   if (['setns', 'socket', 'connect'].includes(syscall)) return syscall
+  // The caller's end of standard input and output is a socket, too.
+  if (/^[012]</.test(rest)) return undefined
   // strace knows what a socket is only in its own namespace.
   if (/<(NETLINK|socket):/.test(rest)) return 'netlink'
   if (rest.includes('/proc/sys/net')) return 'sysctl'
@@ -90,7 +92,7 @@ const left = (host: Host, pod: Pod): string[] => [
     .filter((line) => line !== ''),
 ]
 
-const isAnError = ({ stdout }: Answer): boolean => typeof JSON.parse(stdout).code === 'number'
+const isAnError = ({ stdout }: Answer): boolean => stdout !== '' && typeof JSON.parse(stdout).code === 'number'
 
 /** What is wrong after an ADD with a fault; empty when all is as it must be. */
 function judgeAdd(host: Host, pod: Pod, config: object, faulted: Answer): string[] {
