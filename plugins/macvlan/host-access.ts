@@ -174,7 +174,11 @@ export function collectHostAccess(request: Request, deps: Deps): void {
   const masterIndex = masterIndexOf(host, request)
   if (masterIndex === undefined) return
   using _held = deps.store.hold(hostLinkKey(masterIndex))
-  withdraw(host, masterIndex, strayIn(deps, masterIndex))
+  try {
+    withdraw(host, masterIndex, strayIn(deps, masterIndex))
+  } catch (error) {
+    throw inWords(error, `Cannot take back hostAccess on link ${masterIndex}`)
+  }
 }
 
 const absent = (what: string, wanted = 'there'): never => {

@@ -8,6 +8,7 @@ import type { Family, Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { listAddresses } from '../../shared/host/addresses.ts'
+import { SystemError } from '../../shared/host/libc.ts'
 import { createMacvlan, deleteLink, findLink, type Link, setLinkUp } from '../../shared/host/links.ts'
 import { listNeighbours, type Neighbour, removeNeighbour } from '../../shared/host/neighbours.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
@@ -22,13 +23,30 @@ export const hostLinkKey = (masterIndex: number): AttachmentKey => ({
   ifName: hostLinkName(masterIndex),
 })
 
-/** The node's link on a master; undefined when there is none. Throws ERR_CONFLICT when another link has its name. */
+/** The node's link on a master; undefined when there is none, or another link has its name. */
 export function findHostLink(host: NetlinkSocket, masterIndex: number): Link | undefined {
-  const name = hostLinkName(masterIndex)
-  const link = findLink(host, { name })
-  if (link === undefined || (link.kind === 'macvlan' && link.parentIndex === masterIndex)) return link
-  const why = `the node has a link of that name which is no macvlan of link ${masterIndex}`
-  throw new CniError('ERR_CONFLICT', `Cannot use "${name}" for hostAccess: ${why}`)
+  const link = findLink(host, { name: hostLinkName(masterIndex) })
+  return link?.kind === 'macvlan' && link.parentIndex === masterIndex ? link : undefined
+}
+
+function createHostLink(host: NetlinkSocket, master: Link): void {
+  const name = hostLinkName(master.index)
+  const rest = { mtuBytes: undefined, broadcastQueueLength: undefined, netns: undefined }
+  const spec = {
+    name,
+    index: 0,
+    parentIndex: master.index,
+    mode: 'bridge',
+    mac: hostLinkMac(master.mac),
+    ...rest,
+  } as const
+  try {
+    createMacvlan(host, spec)
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.code !== 'EEXIST') throw error
+    const why = `the node has a link of that name which is no macvlan of "${master.name}"`
+    throw new CniError('ERR_CONFLICT', `Cannot create "${name}" for hostAccess: ${why}`, { cause: error })
+  }
 }
 
 /**
@@ -48,16 +66,12 @@ export function nodeAddresses(host: NetlinkSocket, master: Link, families: reado
   throw new CniError('ERR_CONFIG', `Cannot use hostAccess with master "${master.name}": ${why}`)
 }
 
-/** Makes the host link where it is missing, and sets up one that a killed call left down. The lock is held. */
+/** Makes the host link where it is missing, and sets up one that a killed call left down. The lock is held. Throws ERR_CONFLICT when another link has its name. */
 export function ensureHostLink(host: NetlinkSocket, master: Link): Link {
   const name = hostLinkName(master.index)
   const found = findHostLink(host, master.index)
   if (found?.up === true) return found
-  if (found === undefined) {
-    const mac = hostLinkMac(master.mac)
-    const rest = { mtuBytes: undefined, broadcastQueueLength: undefined, netns: undefined }
-    createMacvlan(host, { name, index: 0, parentIndex: master.index, mode: 'bridge', mac, ...rest })
-  }
+  if (found === undefined) createHostLink(host, master)
   const link = found ?? findHostLink(host, master.index)
   if (link === undefined) throw new CniError('ERR_KERNEL', `Cannot find "${name}" again: somebody removed it`)
   // The wire reaches this link as well, and there only the master shall answer for the node's addresses.

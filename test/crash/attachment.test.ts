@@ -81,16 +81,24 @@ const rulesOf = ({ name }: Pod): string =>
     .join('')
     .replace(/^.*all lookup (local|main|default)\n/gm, '')
 
-/** What is there of an attachment, in the store, in the pod and on the node. */
-const left = (host: Host, pod: Pod): string[] => [
-  ...host.leaseFiles(),
-  ...host.linksOf(pod.name),
-  ...host.linksOf(host.node).filter((link) => link !== host.nic && link !== 'switch'),
-  ...host.ownRoutes(),
-  ...rulesOf(pod)
-    .split('\n')
-    .filter((line) => line !== ''),
-]
+/** What another pod of a host has all the while. */
+const ofOthers = new WeakMap<Host, readonly string[]>()
+
+/** What is there of an attachment, in the store, in the pod and on the node; and what of another one is missing. */
+function left(host: Host, pod: Pod): string[] {
+  const others = ofOthers.get(host) ?? []
+  const found = [
+    ...host.leaseFiles(),
+    ...host.linksOf(pod.name),
+    ...host.linksOf(host.node).filter((link) => link !== host.nic && link !== 'switch'),
+    ...host.ownRoutes(),
+    ...rulesOf(pod)
+      .split('\n')
+      .filter((line) => line !== ''),
+  ]
+  const missing = others.filter((one) => !found.includes(one)).map((one) => `not there: ${one}`)
+  return [...found.filter((one) => !others.includes(one)), ...missing]
+}
 
 const isAnError = ({ stdout }: Answer): boolean => stdout !== '' && typeof JSON.parse(stdout).code === 'number'
 
@@ -133,11 +141,15 @@ function chosen(points: readonly Point[]): readonly Point[] {
 }
 
 test.each([
-  ['ADD', 'EIO'],
-  ['ADD', 'SIGKILL'],
-  ['DEL', 'EIO'],
-  ['DEL', 'SIGKILL'],
-])('every step of %s can fail when it meets %s', { timeout: 1_200_000 }, (verb, fault) => {
+  ['ADD', 'EIO', 'alone'],
+  ['ADD', 'EIO', 'beside another'],
+  ['ADD', 'SIGKILL', 'alone'],
+  ['ADD', 'SIGKILL', 'beside another'],
+  ['DEL', 'EIO', 'alone'],
+  ['DEL', 'EIO', 'beside another'],
+  ['DEL', 'SIGKILL', 'alone'],
+  ['DEL', 'SIGKILL', 'beside another'],
+])('every step of %s can fail when it meets %s: %s', { timeout: 1_200_000 }, (verb, fault, company) => {
   using host = new Host()
   const pod = host.pod()
   ip('-n', host.node, 'addr', 'add', '10.70.0.250/24', 'dev', host.nic)
@@ -145,6 +157,11 @@ test.each([
   const config = host.config({ ipam, sourceRouting: true, hostAccess: true })
   // The first one makes the directories of the store.
   for (const once of ['ADD', 'DEL']) host.call(once, pod, config)
+  const other = host.pod()
+  if (company !== 'alone') {
+    host.add(other, config)
+    ofOthers.set(host, left(host, pod))
+  }
   const setUp = (): void => {
     if (verb === 'DEL') host.add(pod, config)
   }
@@ -163,8 +180,9 @@ test.each([
     wrong.push(...judge(host, pod, config, faulted).map((why) => `${syscall} ${nth} (${kind}): ${why}`))
     host.call('DEL', pod, config)
   }
+  host.call('DEL', other, config)
   process.stdout.write(
-    `${verb} with ${fault}: ${tried.length} of ${points.length} system calls, ${wrong.length} wrong\n`,
+    `${verb} with ${fault}, ${company}: ${tried.length} of ${points.length} system calls, ${wrong.length} wrong\n`,
   )
   expect(wrong).toEqual([])
 })

@@ -154,8 +154,9 @@ test('ADD fails, names the link and leaves it when the node has another one of i
   host.call('DEL', pod, config)
   ip('-n', host.node, 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'its-peer')
   expect(errorOf(host.call('ADD', pod, config))).toMatchObject({
-    msg: expect.stringContaining(`"${name}" for hostAccess`),
+    msg: expect.stringContaining(`Cannot create "${name}" for hostAccess`),
   })
+  expect(host.call('DEL', pod, config)).toMatchObject({ exitCode: 0 })
   expect(hostLinks(host)).toEqual([name])
   ip('-n', host.node, 'link', 'del', name)
 })
