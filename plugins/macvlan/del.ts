@@ -1,5 +1,5 @@
 /**
- * DEL: the interface first, its addresses last. What is absent is done; what fails stays recorded, so that a retry goes
+ * DEL: what leads to the interface and the interface first, its addresses last. What is absent is done; what fails stays recorded, so that a retry goes
  * on where this one stopped.
  */
 

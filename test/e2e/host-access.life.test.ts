@@ -212,3 +212,21 @@ test.each<[string, (host: Host, pod: Pod, link: string) => void, RegExp]>([
   host.call('DEL', pod, config)
   expect(host.leftovers()).toEqual([])
 })
+
+test.each([[{}], [{ mac: 'fromIP' }]])(
+  'the address that leads to the pod is the one that no stranger has: %j',
+  (keys) => {
+    using host = hostWith(near)
+    ip('-n', host.node, 'addr', 'add', '10.20.0.10/32', 'dev', 'switch')
+    const ipam = { ...accessKeys.ipam, ipRanges: accessKeys.ipam.ipRanges.slice(0, 1), conflictCheck: true }
+    const config = host.config({ hostAccess: true, ipam, ...keys })
+    const pod = host.pod()
+    const result = host.add(pod, config)
+    expect(addressesOf(result)).toEqual(['10.20.0.11'])
+    expect(reaches(host.node, '10.20.0.11')).toBe(true)
+    expect(host.call('DEL', pod, config)).toMatchObject({ exitCode: 0 })
+    expect([...hostLinks(host), ...host.ownRoutes()]).toEqual([])
+    // What the stranger has stays out of use for a while.
+    rmSync(join(host.dataDir, 'leases'), { recursive: true })
+  },
+)
