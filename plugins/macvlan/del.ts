@@ -1,6 +1,6 @@
 /**
- * DEL: what leads to the interface and the interface first, its addresses last. What is absent is done; what fails stays recorded, so that a retry goes
- * on where this one stopped.
+ * DEL: what leads to the interface first, then the interface, its addresses last. What is absent is done; what fails stays
+ * recorded, so that a retry goes on where this one stopped.
  */
 
 import type { AttachmentRecord } from '../../ipam/index.ts'
