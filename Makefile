@@ -4,9 +4,11 @@ ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
 # Any Node >= 26.9 may be packed: make build NODE=/path/to/node
 NODE ?= node_modules/node-linux-$(ARCH)/bin/node
 RUN := $(NODE) --disable-warning=ExperimentalWarning
-SOURCES := $(shell find main.ts plugins ipam shared cli packaging -name '*.ts' -o -name '*.cjs') package-lock.json
+SOURCES := $(shell find main.ts plugins ipam shared agent cli packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
 
-.PHONY: help demo build check test bench docs clean
+NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
+
+.PHONY: help demo build arm check test bench docs clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -15,9 +17,14 @@ demo: dist/cni/berth ## attach two pods, ping, detach, show that nothing is left
 	@scripts/need.sh iproute2=ip iputils-ping=ping
 	@$(RUN) scripts/demo.ts
 
-build: dist/cni/berth ## dist/cni: the packaged program under its names (root)
+build: dist/cni/berth ## dist/cni: the packaged program, and the launcher under the plugins' names (root)
+
+arm: node_modules/.ready ## dist/arm64/cni: the launcher for arm64, compiled across
+	@scripts/need.sh gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc
+	@$(RUN) packaging/launcher.ts arm64
 
 check: node_modules/.ready ## the quick gate: types, lint, house rules, unit tests
+	@scripts/need.sh $(NEED_GCC)
 	$(NODE) node_modules/.bin/tsc -p .
 	node_modules/.bin/biome check --error-on-warnings
 	$(RUN) node_modules/.bin/vitest run --project quick
@@ -27,7 +34,7 @@ test: dist/cni/berth check ## everything: the gate, then the packaged program on
 	$(RUN) node_modules/.bin/vitest run --project thorough
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
-	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan gcc=gcc libc6-dev=/usr/include/stdio.h linux-libc-dev=/usr/include/linux/rtnetlink.h
+	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan $(NEED_GCC) linux-libc-dev=/usr/include/linux/rtnetlink.h
 	@$(RUN) bench/main.ts
 
 docs: node_modules/.ready ## write the README's tables: keys and errors from the source, figures from the last bench
@@ -44,5 +51,5 @@ node_modules/.ready: package.json package-lock.json .npmrc
 	@touch $@
 
 dist/cni/berth: node_modules/.ready $(SOURCES)
-	@scripts/need.sh iproute2=ip binutils=strip
+	@scripts/need.sh iproute2=ip binutils=strip gcc=gcc
 	@$(RUN) packaging/build.ts

@@ -1,8 +1,9 @@
 /**
  * The program: one executable with several names. Under a plugin's name it answers a CNI call; under any other it is the
- * administrator's `berth`, whose text is loaded only then.
+ * administrator's `berth`, whose text is loaded only then, as that of the agent is.
  */
 import { basename } from 'node:path'
+import type { main as runAgent } from './agent/main.ts'
 import type { main as runCli } from './cli/main.ts'
 import { isPluginName } from './plugins/dispatch.ts'
 import { main as plugin } from './plugins/main.ts'
@@ -12,14 +13,20 @@ import { log } from './shared/log.ts'
 import { messageOf } from './shared/message.ts'
 
 declare const BERTH_VERSION: string
-/** Evaluates the text of `cli/main.ts` (packaging/loader.cjs). */
-declare const loadCli: () => { readonly main: typeof runCli }
+interface Texts {
+  readonly cli: { readonly main: typeof runCli }
+  readonly agent: { readonly main: typeof runAgent }
+}
+/** Evaluates the text of `cli/main.ts` or `agent/main.ts` (packaging/loader.cjs). */
+declare const loadText: <Name extends keyof Texts>(name: Name) => Texts[Name]
 
 const name = basename(process.argv0)
 
 async function start(): Promise<number> {
   if (isPluginName(name)) return await plugin(name, BERTH_VERSION)
-  return loadCli().main(process.argv.slice(2), dataDirOf(process.env), BERTH_VERSION)
+  const args = process.argv.slice(2)
+  if (args[0] === 'agent') return await loadText('agent').main(args.slice(1))
+  return loadText('cli').main(args, dataDirOf(process.env), BERTH_VERSION)
 }
 
 start().then(

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const quick = ['test/{shared,ipam,plugins,cli,packaging,contract,house}/**/*.test.ts']
+const quick = ['test/{shared,ipam,plugins,cli,packaging,contract,house,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
 
 export default defineConfig({

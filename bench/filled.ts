@@ -35,7 +35,8 @@ const recordOf = (address: string): AttachmentRecord => ({
 
 /** A store with so many leases, one file each, written without the syncs that a filling would wait for. */
 export function fillStore(dataDir: string, count: number): FileStore {
-  const store = new FileStore(dataDir)
+  // As the agent opens it.
+  const store = new FileStore(dataDir, { deferred: true })
   store.locked(() => {
     store.setLastBoot(node.host, node.bootId)
     for (const address of addresses(count)) {

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { nothing } from '../packaging/nothing.ts'
 import { nameOf, nic, nothingName, oneRound, type Setup } from './calls.ts'
 import { buildFloor, insideCalls, kernelNames, measureKernelPart } from './kernel.ts'
+import { measureLauncher } from './launcher.ts'
 import { type Ratio, renderTables, Samples } from './measure.ts'
 import { measureOneShot, measureResident, type ResidentRate, storeNames } from './store.ts'
 
@@ -70,8 +71,8 @@ function renderRate({ count, atOnce, claimsPerSecond }: ResidentRate, samples: S
   return `resident process, ${count} leases, ${atOnce} at once: ${rate}${atOnce === 1 ? '' : ` (${verdict})`}`
 }
 
-function report(samples: Samples, rates: readonly ResidentRate[]): void {
-  const [rows, shares] = [samples.rows(), ratios(samples)]
+function report(samples: Samples, rates: readonly ResidentRate[], launcher: Ratio): void {
+  const [rows, shares] = [samples.rows(), [...ratios(samples), launcher]]
   const difference =
     samples.row(nameOf('berth', 'ADD', 'dual stack')).p50Ms - samples.row(nameOf('berth', 'ADD', 'IPv4')).p50Ms
   const disk = execFileSync('stat', ['-f', '-c', '%T', tmpdir()], { encoding: 'utf8' }).trim()
@@ -99,7 +100,7 @@ async function measure(setup: Setup): Promise<void> {
   for (const count of leaseCounts) await measureOneShot(samples, count, rounds)
   rates.push(...(await measureResident(samples, leaseCounts.at(-1) ?? 0)))
   measureKernelPart(samples, floor, pod, nic, rounds)
-  report(samples, rates)
+  report(samples, rates, await measureLauncher(samples))
 }
 
 /**
@@ -108,7 +109,8 @@ async function measure(setup: Setup): Promise<void> {
  */
 async function copyPrograms(folder: string): Promise<void> {
   mkdirSync(folder)
-  const programs = { 'berth-macvlan': join(root, 'dist', 'cni', 'berth-macvlan'), nothing: await nothing() }
+  // The packaged program under the plugin's name, without the launcher that stands before it on a node.
+  const programs = { 'berth-macvlan': join(root, 'dist', 'cni', 'berth'), nothing: await nothing() }
   for (const [name, from] of Object.entries(programs)) copyFileSync(from, join(folder, name))
   execFileSync('sync', ['-f', folder])
 }

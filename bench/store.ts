@@ -78,7 +78,7 @@ async function measureLoop(samples: Samples, store: FileStore, count: number, at
   const worker = async (): Promise<void> => {
     while (next < residentClaims) {
       await samples.timeAsync(storeNames.resident(count, atOnce), () =>
-        commit.claim(claimOf(`loop-${atOnce}-${next++}`)),
+        commit.claim(claimOf(`loop-${atOnce}-${next++}`)).then(({ durable }) => durable),
       )
     }
   }

@@ -23,13 +23,19 @@ const whereaboutsFiles = [
 ]
 const fileMaxBytes = 1024 * 1024
 
-export const thisNode = (): Node => ({ host: readHostIdentity(), bootId: readBootId() })
+let node: Node | undefined
+
+/** Read once: a node that gets another name does not live on under the old one for long. */
+export function thisNode(): Node {
+  node ??= { host: readHostIdentity(), bootId: readBootId() }
+  return node
+}
 
 /** The first of the files that is there, as JSON. Throws ERR_CONFIG or ERR_IO that names the one that is not. */
-function readDefaults(ipam: unknown): unknown {
+function readDefaults(ipam: unknown, root: string): unknown {
   const own = keyValue(ipam, 'configuration_path')
   for (const path of [...(typeof own === 'string' && own !== '' ? [own] : []), ...whereaboutsFiles]) {
-    const text = readUserFile('the defaults in', path, fileMaxBytes)
+    const text = readUserFile('the defaults in', path, fileMaxBytes, root)
     if (text === undefined) continue
     try {
       return JSON.parse(text)
@@ -41,8 +47,11 @@ function readDefaults(ipam: unknown): unknown {
   return undefined
 }
 
-/** The plan of a request's `ipam` object. Throws ERR_CONFIG when it has none, or one that cannot be read, ERR_IO for its files. */
-export function planOf(request: Request): Plan {
+/**
+ * The plan of a request's `ipam` object; its files are read under `root`. Throws ERR_CONFIG when it has none, or one that cannot be
+ * read, ERR_IO for its files.
+ */
+export function planOf(request: Request, root = ''): Plan {
   const ipam = keyValue(request.raw, 'ipam')
   if (ipam === undefined) throw new CniError('ERR_CONFIG', "IPAM config missing 'ipam' key")
   const dialect = dialectFor(ipam)
@@ -50,15 +59,15 @@ export function planOf(request: Request): Plan {
     ipam,
     network: request.config.name,
     runtimeRanges: keyValue(keyValue(request.raw, 'runtimeConfig'), 'ipRanges'),
-    defaults: dialect.name === 'whereabouts' ? readDefaults(ipam) : undefined,
+    defaults: dialect.name === 'whereabouts' ? readDefaults(ipam, root) : undefined,
   })
   const resolvConf = dialect.name === 'host-local' ? resolvConfPath(ipam) : undefined
-  return resolvConf === undefined ? plan : { ...plan, dns: readResolvConf(resolvConf) }
+  return resolvConf === undefined ? plan : { ...plan, dns: readResolvConf(resolvConf, root) }
 }
 
-function readResolvConf(path: string): Plan['dns'] {
+function readResolvConf(path: string, root: string): Plan['dns'] {
   const what = '"ipam.resolvConf":'
-  const text = readUserFile(what, path, fileMaxBytes)
+  const text = readUserFile(what, path, fileMaxBytes, root)
   if (text === undefined) throw new CniError('ERR_CONFIG', `Cannot read ${what} ${JSON.stringify(path)}: no such file`)
   return parseResolvConf(text)
 }
@@ -123,7 +132,12 @@ function requestedOf(request: Request, plan: Plan): RequestedAddress[] {
 }
 
 /** The claim that a request makes. Throws ERR_CONFIG for requested addresses that cannot be. */
-export function claimOf(request: Request, plan: Plan, netns: Netns | undefined, link: AttachmentRecord['link']): Claim {
+export function claimOf(
+  request: Request,
+  plan: Plan,
+  netns: Netns | undefined,
+  link?: AttachmentRecord['link'],
+): Claim {
   return {
     key: request.key,
     plan,

@@ -28,6 +28,8 @@ export type { Claim }
 export interface Claimed {
   readonly record: AttachmentRecord
   readonly fresh: boolean
+  /** When the record is on disk, where it is not yet: nobody may hear of it before. */
+  readonly durable?: Promise<void>
 }
 
 /** Addresses lost to a caller who ignores the lock before we give up; each round finds the next free one. */
@@ -128,7 +130,8 @@ function attempt(work: () => Claimed): Outcome {
  * claimAddresses.
  */
 export function claimTogether(store: Store, claims: readonly Claim[]): Outcome[] {
-  return store.locked(() => claimWithin(store, claims))
+  const outcomes = store.locked(() => claimWithin(store, claims))
+  return outcomes.map((outcome) => ('error' in outcome ? { error: store.explain(outcome.error) } : outcome))
 }
 
 function claimWithin(store: Store, claims: readonly Claim[]): Outcome[] {

@@ -2,6 +2,7 @@
  * Claims of a resident process: those that arrive while others are being written wait, and are then written together. One sync
  * of the disk for all of them is what makes thousands a second durable.
  */
+import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { type Claim, type Claimed, claimTogether } from './claim.ts'
 import { describeKey } from './ledger/record.ts'
@@ -11,10 +12,21 @@ import type { Store } from './ledger/store.ts'
 const batchMaxClaims = 8
 /** More than this many waiting claims are a node in trouble: the runtime shall try again later. */
 const waitingMaxClaims = 4096
+/** As long as a call in a process of its own waits for the lock. */
+const patienceMs = 20_000
+/** Other processes have the lock for a millisecond or two. */
+const pauseMs = 2
+
+/** A claim with its leases, of which nobody may hear before they are on disk. */
+interface DurableClaim extends Claimed {
+  /** Rejects when they cannot be written. */
+  readonly durable: Promise<void>
+}
 
 interface Waiting {
   readonly claim: Claim
-  readonly resolve: (claimed: Claimed) => void
+  readonly deadlineMs: number
+  readonly resolve: (claimed: DurableClaim) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -28,42 +40,53 @@ export class GroupCommit {
   }
 
   /** Errors: those of claimAddresses; ERR_TRY_AGAIN as well when too many wait. */
-  claim(claim: Claim): Promise<Claimed> {
+  claim(claim: Claim): Promise<DurableClaim> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length >= waitingMaxClaims) {
         const who = describeKey(claim.key)
         reject(new CniError('ERR_TRY_AGAIN', `Cannot claim for ${who}: ${waitingMaxClaims} claims are waiting already`))
         return
       }
-      this.#waiting.push({ claim, resolve, reject })
-      this.#schedule()
+      this.#waiting.push({ claim, deadlineMs: monotonicMs() + patienceMs, resolve, reject })
+      this.#schedule(0)
     })
   }
 
-  #schedule(): void {
+  #schedule(pause: number): void {
     if (this.#scheduled || this.#waiting.length === 0) return
     this.#scheduled = true
-    // After what has arrived by now was read: those calls are in the same batch.
-    setImmediate(() => {
+    const next = (): void => {
       this.#scheduled = false
-      this.#write(this.#waiting.splice(0, batchMaxClaims))
-      this.#schedule()
-    })
+      this.#schedule(this.#write(this.#waiting.splice(0, batchMaxClaims)))
+    }
+    // After what has arrived by now was read: those calls are in the same batch.
+    if (pause === 0) setImmediate(next)
+    else setTimeout(next, pause)
   }
 
-  #write(batch: readonly Waiting[]): void {
+  /** Returns how long to wait before the next batch, in milliseconds. */
+  #write(batch: readonly Waiting[]): number {
     try {
       const outcomes = claimTogether(
         this.#store,
         batch.map(({ claim }) => claim),
       )
+      const durable = this.#store.flush()
+      // Whoever is left when it fails has been told already.
+      durable.catch(() => undefined)
       batch.forEach(({ resolve, reject }, index) => {
         const outcome = outcomes[index]
         if (outcome === undefined || 'error' in outcome) reject(outcome?.error)
-        else resolve(outcome)
+        else resolve({ ...outcome, durable })
       })
+      return 0
     } catch (error) {
-      for (const { reject } of batch) reject(error)
+      // Another process has the lock: who has time left waits on, without stopping this one.
+      const isBusy = error instanceof CniError && error.errorName === 'ERR_TRY_AGAIN'
+      const patient = batch.filter(({ deadlineMs }) => isBusy && monotonicMs() < deadlineMs)
+      for (const one of batch) if (!patient.includes(one)) one.reject(error)
+      this.#waiting.unshift(...patient)
+      return pauseMs
     }
   }
 }

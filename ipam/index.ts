@@ -5,17 +5,18 @@ import type { Request } from '../shared/cni/request.ts'
 import type { Result } from '../shared/cni/result.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { claimOf, thisNode } from './asked.ts'
-import { type Claimed, checkFree, claimAddresses } from './claim.ts'
+import { checkFree } from './claim.ts'
 import { dialectFor } from './dialects/index.ts'
-import { FileStore } from './ledger/file-store.ts'
+import { FileStore, type StoreOptions } from './ledger/file-store.ts'
 import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sameKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
 import { type Conflict, claimInstead } from './quarantine.ts'
 import { collectGarbage, inUse } from './sweep.ts'
 
-export { planOf } from './asked.ts'
-export { releaseAddresses } from './claim.ts'
+export { claimOf, planOf } from './asked.ts'
+export { type Claim, type Claimed, claimAddresses, claimTogether, releaseAddresses } from './claim.ts'
+export { GroupCommit } from './commit.ts'
 export type { AttachmentRecord, Lease } from './ledger/record.ts'
 export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
 export type { Plan } from './plan.ts'
@@ -24,23 +25,12 @@ export { emptyPlan }
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */
 export const ipamType = 'berth-ipam'
 
-export const openStore = (dataDir: string): Store => new FileStore(dataDir)
+export const openStore = (dataDir: string, options?: StoreOptions): Store => new FileStore(dataDir, options)
 
 /** Warnings about keys of the `ipam` object that are probably misspelt. */
 export function ipamKeyWarnings({ raw }: Request): string[] {
   const ipam = keyValue(raw, 'ipam')
   return ipam === undefined ? [] : nearMisses(ipam, dialectFor(ipam).keys, 'ipam.')
-}
-
-/** Claims for a request what `plan` gives, and records the link that will carry it. Errors: see claimAddresses. */
-export function claim(
-  store: Store,
-  request: Request,
-  plan: Plan,
-  netns: Netns | undefined,
-  link?: AttachmentRecord['link'],
-): Claimed {
-  return claimAddresses(store, claimOf(request, plan, netns, link))
 }
 
 /**

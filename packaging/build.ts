@@ -1,24 +1,25 @@
 /**
- * Builds dist/cni: one packaged program and its other names.
+ * Builds dist/cni: one packaged program, and the launcher under the names of the plugins.
  *
  * @yao-pkg/pkg's single-executable mode, through its exported function because its command line ignores seaConfig. The
  * Node that is packed is the one that runs this script, so nothing is downloaded. It is stripped before, not after:
  * the injected program is a section that strip would drop. docs/decisions/004-packaging.md has what was tried.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, linkSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { pluginNames } from '../plugins/dispatch.ts'
+import { archOf, installLauncher } from './launcher.ts'
 
 const root = join(import.meta.dirname, '..')
 export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
 /** node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself. */
-const nodeOptions = ['--disable-warning=ExperimentalWarning']
+const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {
@@ -107,11 +108,14 @@ if (import.meta.main) {
   mkdirSync(out, { recursive: true })
   mkdirSync(work, { recursive: true })
   const at = (name: string): string => join(work, name)
-  const [program, cli, cache] = [at('berth.js'), at('berth-cli.js'), at('berth.cache')]
-  await bundle(join(root, 'main.ts'), program, 'require, process, loadCli')
+  const [program, cli, agent, cache] = [at('berth.js'), at('berth-cli.js'), at('berth-agent.js'), at('berth.cache')]
+  await bundle(join(root, 'main.ts'), program, 'require, process, loadText')
   await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
+  await bundle(join(root, 'agent', 'main.ts'), agent, 'require, process')
   await warmUp(program, cache)
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
-  for (const name of pluginNames) linkSync(join(out, 'berth'), join(out, name))
-  process.stdout.write(`packed Node ${process.versions.node} into ${out} (${['berth', ...pluginNames].join(', ')})\n`)
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, agent, cache })
+  installLauncher(out, archOf(process.arch))
+  process.stdout.write(
+    `packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`,
+  )
 }

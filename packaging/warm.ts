@@ -30,8 +30,8 @@ const dual = {
   routes: [{ dst: 'fd01::/64', gw: 'fd00::1' }],
 }
 
-const neverCli = (): never => {
-  throw new Error('a plugin loads the text of the administrator')
+const neverText = (): never => {
+  throw new Error('a plugin loads another text')
 }
 
 /** Evaluates the program as if called under `name` and returns what it printed. */
@@ -71,7 +71,7 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
     const replaced: Record<string, unknown> = { 'node:fs': filesystem, fs: filesystem, 'node:ffi': foreign }
     const requireFor = (id: string): unknown => replaced[id] ?? load(id)
     const process_ = Object.create(process, { argv0: { value: name }, env: { value: env }, exit: { value: exit } })
-    script.runInThisContext()(requireFor, process_, neverCli)
+    script.runInThisContext()(requireFor, process_, neverText)
   })
   if (exitCode !== 0) throw new Error(`warm-up ${name} ${verb} failed: ${printed}`)
   return printed

@@ -6,16 +6,16 @@ import {
   type AttachmentRecord,
   checkLeases,
   checkReady,
-  claim,
+  claimOf,
   collect,
   emptyPlan,
   ipamResult,
   ipamType,
   type Plan,
   planOf,
-  releaseAddresses,
 } from '../ipam/index.ts'
 import { CniError, orUnavailable } from '../shared/cni/errors.ts'
+import { keyValue } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { parseResult, type Result } from '../shared/cni/result.ts'
 import { delegate, findPlugin } from '../shared/host/delegate.ts'
@@ -33,6 +33,8 @@ export interface Addressed {
   readonly link: RecordedLink
   /** This call claimed it: nobody else can have made the link. */
   readonly fresh: boolean
+  /** When it is on disk, where it is not yet. */
+  readonly durable: Promise<void> | undefined
 }
 
 const foreignType = ({ config }: Request): string | undefined => {
@@ -42,6 +44,10 @@ const foreignType = ({ config }: Request): string | undefined => {
 
 /** Whether the addresses come from an IPAM plugin that is not ours. */
 export const isForeign = (request: Request): boolean => foreignType(request) !== undefined
+
+/** Whether an ADD or a DEL stops its process: for another program, or to ask the wire. */
+export const stopsForAddresses = (request: Request): boolean =>
+  isForeign(request) || keyValue(request.config.ipam, 'conflictCheck') === true
 
 async function callForeign(request: Request, deps: Deps, type: string, verb: Request['verb']): Promise<string> {
   const { pluginPath: folders, stdin } = request
@@ -65,10 +71,10 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
  * What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG, also for a network
  * that is one of a VLAN: no plugin here makes one, and the pod would be in the untagged network with addresses of the other.
  */
-export function planFor(request: Request): Plan {
+export function planFor(request: Request, { root }: Deps): Plan {
   const type = request.config.ipam?.type
   if (type === ipamType) {
-    const plan = planOf(request)
+    const plan = planOf(request, root)
     const { vlan = 0 } = plan.link
     // 0 is no VLAN.
     if (vlan === 0) return plan
@@ -94,10 +100,10 @@ export async function claimFor(
   const foreign = foreignType(request)
   // Before anything is recorded: a plugin that is not there could not take back what it never did either.
   if (foreign !== undefined) findPlugin(foreign, request.pluginPath)
-  const { record, fresh } = claim(deps.store, request, plan, netns, link)
+  const { record, fresh, durable } = await deps.claim(claimOf(request, plan, netns, link))
   if (fresh) {
-    undo.push('claim', () => {
-      releaseAddresses(deps.store, request.key, new Date())
+    undo.push('claim', async () => {
+      await deps.release(request.key)
     })
   }
   if (fresh && foreign !== undefined) {
@@ -107,14 +113,14 @@ export async function claimFor(
     })
   }
   const result = foreign === undefined ? ipamResult(record, plan) : await addForeign(request, deps, foreign)
-  return { result, link: record.link ?? link, fresh }
+  return { result, link: record.link ?? link, fresh, durable }
 }
 
 /** Gives everything back; the link is gone by now. A foreign IPAM that fails leaves the record for a retry. */
 export async function release(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'DEL')
-  releaseAddresses(deps.store, request.key, new Date())
+  await deps.release(request.key)
 }
 
 /** The IPAM's part of CHECK. */
@@ -138,6 +144,6 @@ export async function collectFor(request: Request, deps: Deps): Promise<void> {
 export async function checkAddressesReady(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'STATUS')
-  const plan = planFor(request)
+  const plan = planFor(request, deps)
   orUnavailable(() => checkReady(deps.store, request.config.name, plan))
 }

@@ -24,6 +24,8 @@ export interface Call {
 interface Reply {
   readonly exitCode: 0 | 1
   readonly stdout: string
+  /** Nothing was done: the call would stop a process that others wait for, and is for one of its own. */
+  readonly declined?: true
 }
 
 /** What a VERSION call is answered with (SPEC section 5). */
@@ -42,7 +44,10 @@ async function run(plugin: Plugin, request: Request, deps: Deps): Promise<string
   return ''
 }
 
-/** Answers a call. Never throws: whatever goes wrong becomes the specification's error JSON and exit code 1. */
+/**
+ * Answers a call, or in a resident process declines it. Never throws: whatever goes wrong becomes the specification's error JSON and
+ * exit code 1.
+ */
 export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
   let cniVersion: string | undefined
   try {
@@ -52,6 +57,7 @@ export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
     })
     const plugin = plugins[call.name]
     if (plugin === undefined) throw new Error(`no plugin is called "${call.name}"`)
+    if (deps.resident && plugin.stops(request)) return { exitCode: 0, stdout: '', declined: true }
     return { exitCode: 0, stdout: await run(plugin, request, deps) }
   } catch (thrown) {
     const error: CniError = toCniError(thrown)

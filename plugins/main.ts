@@ -1,13 +1,12 @@
 /** The one-shot door: one CNI call in a process of its own. */
 import { readFileSync } from 'node:fs'
-import { openStore } from '../ipam/index.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { supportedVersions } from '../shared/cni/versions.ts'
-import { dataDirOf } from '../shared/data-dir.ts'
 import { setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { writeAll } from '../shared/write.ts'
 import { dispatch } from './dispatch.ts'
+import { oneShotDeps } from './one-shot.ts'
 
 function readStdin(): string {
   try {
@@ -27,8 +26,7 @@ export async function main(name: string, version: string): Promise<number> {
     writeAll(2, about)
     return 0
   }
-  const store = openStore(dataDirOf(environment))
-  const reply = await dispatch({ name, environment, readStdin }, { store, environment })
+  const reply = await dispatch({ name, environment, readStdin }, oneShotDeps(environment))
   writeAll(1, reply.stdout)
   return reply.exitCode
 }

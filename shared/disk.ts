@@ -14,6 +14,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
@@ -203,3 +204,9 @@ export function renameAt(from: string, to: string, timeMs: number): void {
   setTime(from, timeMs)
   renameSync(from, to)
 }
+
+/** Gives a file another name, at one instant and over whatever has it. */
+export const moveName = (from: string, to: string): void => renameSync(from, to)
+
+/** Removes a directory and all that is in it, if it is there. */
+export const removeDirectory = (path: string): void => rmSync(path, { recursive: true, force: true })

@@ -33,20 +33,20 @@ function readText(path: string, maxBytes: number): { readonly text: string } | {
 }
 
 /**
- * The text of the file `path`, which messages introduce as `what`; undefined when there is none. Throws ERR_CONFIG when it is
+ * The text of the file `path` under `root`, which messages introduce as `what`; undefined when there is none. Throws ERR_CONFIG when it is
  * no regular file of at most `maxBytes`, ERR_IO when reading it fails.
  */
-export function readUserFile(what: string, path: string, maxBytes: number): string | undefined {
+export function readUserFile(what: string, path: string, maxBytes: number, root = ''): string | undefined {
   const refuse = (why: string): never => {
     throw new CniError('ERR_CONFIG', `Cannot read ${what} ${JSON.stringify(path)}: ${why}`)
   }
   if (path.includes('\0')) refuse('no file has such a name')
   try {
-    const stat = statSync(path, { throwIfNoEntry: false })
+    const stat = statSync(root + path, { throwIfNoEntry: false })
     if (stat === undefined) return undefined
     // Looked at before it is opened, and again afterwards: the name may have gone to another one.
     const why = whyNot(stat, maxBytes)
-    const read = why === undefined ? readText(path, maxBytes) : { why }
+    const read = why === undefined ? readText(root + path, maxBytes) : { why }
     return 'text' in read ? read.text : refuse(read.why)
   } catch (error) {
     if (error instanceof CniError) throw error

@@ -10,19 +10,10 @@ import { accessSync, constants, statSync } from 'node:fs'
 import type { Ip, Span } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
-import {
-  isErrno,
-  makeDirectory,
-  readIfExists,
-  removeName,
-  replaceUnsynced,
-  syncDirectory,
-  writeDurable,
-  writeUnsynced,
-} from '../../shared/disk.ts'
+import { isErrno, makeDirectory, removeName, syncDirectory, writeDurable, writeUnsynced } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
-import { holdLock, lockKindOf, withLock } from '../lock/index.ts'
+import { holdLock, type LockOptions, lockKindOf, withLock } from '../lock/index.ts'
 import { toIoError } from './directory.ts'
 import { inspectLeases } from './inspect.ts'
 import { Journal } from './journal.ts'
@@ -37,6 +28,7 @@ import {
   parseTemporaryName,
   temporaryName,
 } from './names.ts'
+import { NodeNotes } from './node-notes.ts'
 import { FileOrder } from './order.ts'
 import { type Durable, putRecords } from './put.ts'
 import { type AttachmentRecord, describeKey, recordKey, renderRecord } from './record.ts'
@@ -44,27 +36,38 @@ import { recoverLeases } from './recover.ts'
 import { dropLeftOver, replaceRecord, settle } from './replace.ts'
 import { type Finding, isAhead, isExpired, type Kept, type Listing, type Order, type Store } from './store.ts'
 
-const bootIdMaxBytes = 100
-const looksMaxBytes = 64 * 1024 * 1024
 /** Free addresses that one look at all names brings into an order. */
 const refillMax = 4096
 
+/** For a process that serves many calls at once. */
+export interface StoreOptions {
+  /** How long locked() waits for others of this host, in milliseconds; not given: as long as a runtime has patience. */
+  readonly lockedMs?: number
+  /** The same for hold(). */
+  readonly holdMs?: number
+  /** put() returns before its records are on disk, and flush() says when they are. */
+  readonly deferred?: boolean
+}
+
 export class FileStore implements Store {
   readonly #dataDir: string
+  readonly #options: StoreOptions
   readonly #files: LeaseFiles
   readonly #orders: string
   readonly #journal: Journal
-  #lastBoot: string | undefined
+  readonly #notes: NodeNotes
   #lockKind: 'kernel' | 'shared' | undefined
 
   /** `dataDir` holds `leases/`, `journal`, `order/`, `lock`, `calls/`, `boot`, `sweep` and `damaged/`; nothing is made before the first claim. */
-  constructor(dataDir: string) {
+  constructor(dataDir: string, options: StoreOptions = {}) {
     this.#dataDir = dataDir
+    this.#options = options
     this.#files = new LeaseFiles(`${dataDir}/leases`, `${dataDir}/order`, `${dataDir}/damaged`, (key, nowMs) => {
       if (!this.shared) this.#journal.release(key, nowMs)
     })
     this.#orders = `${dataDir}/order`
     this.#journal = new Journal(dataDir)
+    this.#notes = new NodeNotes(dataDir, () => this.shared)
   }
 
   get shared(): boolean {
@@ -84,36 +87,47 @@ export class FileStore implements Store {
   locked<T>(work: () => T): T {
     try {
       makeDirectory(this.#files.path)
-      return withLock(`${this.#dataDir}/lock`, work, { kind: this.#kind() })
+      return withLock(`${this.#dataDir}/lock`, work, this.#lockOptions(this.#options.lockedMs))
     } catch (error) {
-      throw toIoError(`use the lease directory "${this.#files.path}"`, error)
+      throw this.explain(error)
     }
+  }
+
+  async flush(): Promise<void> {
+    if (this.#options.deferred !== true || this.shared) return
+    try {
+      await this.#journal.flush()
+    } catch (error) {
+      throw this.explain(error)
+    }
+  }
+
+  explain(error: unknown): unknown {
+    return toIoError(`use the lease directory "${this.#files.path}"`, error)
+  }
+
+  /** Another host is told to be dead by its silence alone: that takes as long as it takes. */
+  #lockOptions(waitMs: number | undefined): LockOptions {
+    const kind = this.#kind()
+    return { kind, ...(waitMs === undefined || kind === 'shared' ? {} : { waitMs }) }
   }
 
   hold(key: AttachmentKey): Disposable {
     const calls = `${this.#dataDir}/calls`
     try {
       makeDirectory(calls)
-      return holdLock(`${calls}/${attachmentName(key)}`, { kind: this.#kind() })
+      return holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions(this.#options.holdMs))
     } catch (error) {
       throw toIoError(`use the directory "${calls}"`, error)
     }
   }
 
-  /** A file of this node. On its own disk that is all there are; the node may have had another name before. */
-  #ownFile(name: string, host: string): string {
-    return `${this.#dataDir}/${name}${this.shared ? `,${host}` : ''}`
-  }
-
   lastBoot(host: string): string | undefined {
-    // Once read it stays true for as long as this process lives.
-    this.#lastBoot ??= readIfExists(this.#ownFile('boot', host), bootIdMaxBytes)?.trim()
-    return this.#lastBoot
+    return this.#notes.lastBoot(host)
   }
 
   setLastBoot(host: string, bootId: string): void {
-    replaceUnsynced(this.#ownFile('boot', host), `${bootId}\n`)
-    this.#lastBoot = bootId
+    this.#notes.setLastBoot(host, bootId)
   }
 
   find(key: AttachmentKey): AttachmentRecord | undefined {
@@ -141,17 +155,11 @@ export class FileStore implements Store {
   }
 
   firstLooks(host: string): Map<string, number> {
-    const text = readIfExists(this.#ownFile('sweep', host), looksMaxBytes) ?? ''
-    return new Map(
-      text.split('\n').flatMap((line): [string, number][] => {
-        const [ms = '', ...name] = line.split(' ')
-        return /^[0-9]+$/.test(ms) ? [[name.join(' '), Number(ms)]] : []
-      }),
-    )
+    return this.#notes.firstLooks(host)
   }
 
   setFirstLooks(host: string, looks: ReadonlyMap<string, number>): void {
-    replaceUnsynced(this.#ownFile('sweep', host), [...looks].map(([name, ms]) => `${ms} ${name}\n`).join(''))
+    this.#notes.setFirstLooks(host, looks)
   }
 
   /** Whoever makes one holds the lock, so one that is seen under the lock is nobody's. */
@@ -176,7 +184,7 @@ export class FileStore implements Store {
   /** On a share the server keeps what it confirms; here the journal does. */
   readonly #durable: Durable = {
     append: (lines) => {
-      if (!this.shared && lines !== '') this.#journal.append(lines)
+      if (!this.shared && lines !== '') this.#journal.append(lines, this.#options.deferred !== true)
     },
     write: (name, line) => {
       if (this.shared) writeDurable(this.#files.at(name), line)

@@ -8,6 +8,7 @@
 import {
   closeSync,
   constants,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -49,19 +50,45 @@ function writeEnd(fd: number, end: number): void {
 export class Journal {
   readonly #directory: string
   readonly #path: string
+  #syncing: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
 
   constructor(directory: string) {
     this.#directory = directory
     this.#path = `${directory}/journal`
   }
 
-  /** Returns when the lines of records are on disk. */
-  append(lines: string): void {
+  /** Returns when the lines of records are on disk, unless flush() will see to that. */
+  append(lines: string, synced = true): void {
     this.#write((fd) => {
       if (readEnd(fd) > journalMaxBytes) this.#empty(fd)
       this.#writeLines(fd, lines)
-      fdatasyncSync(fd)
+      if (synced) fdatasyncSync(fd)
     })
+  }
+
+  /** Resolves when all lines written so far are on disk; whoever asks while a sync is under way shares the next one. */
+  flush(): Promise<void> {
+    if (this.#next === undefined) {
+      const next = this.#syncing.then(async () => {
+        this.#next = undefined
+        await this.#sync()
+      })
+      this.#next = next
+      this.#syncing = next.catch(() => undefined)
+    }
+    return this.#next
+  }
+
+  async #sync(): Promise<void> {
+    const fd = openSync(this.#path, constants.O_RDWR | constants.O_NOFOLLOW)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        fdatasync(fd, (error) => (error === null ? resolve() : reject(error)))
+      })
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /**

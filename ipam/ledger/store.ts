@@ -67,6 +67,12 @@ export interface Store {
   /** Runs `work` while no other process runs its own. Throws ERR_TRY_AGAIN when the lock cannot be had in time, or is lost. */
   locked<T>(work: () => T): T
 
+  /** Resolves when all that was put is on disk; a store that does not defer that has nothing left to do. Rejects with ERR_IO. */
+  flush(): Promise<void>
+
+  /** What locked() throws when its work has thrown `error`. */
+  explain(error: unknown): unknown
+
   /** Keeps other calls of the same attachment waiting until it is disposed of. Throws ERR_TRY_AGAIN. */
   hold(key: AttachmentKey): Disposable
 

@@ -72,11 +72,11 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
 
 export async function add(request: Request, deps: Deps): Promise<Result> {
   const written = macvlanConfig(request)
-  const plan = planFor(request)
+  const plan = planFor(request, deps)
   const config = { ...written, mtuBytes: written.mtuBytes ?? plan.link.mtuBytes }
   checkConfig(config, request)
-  using _held = deps.store.hold(request.key)
-  using netns = openNetns(request.netnsPath, request.netnsOverride)
+  using _held = await deps.hold(request.key)
+  using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
   using host = new NetlinkSocket()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const home = config.masterInContainer ? pod : host
@@ -96,7 +96,9 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     wanted === fromIp ? macOfResult(result) : (wanted ?? recorded ?? randomMac())
 
   return await Undo.guard(async (undo) => {
-    const { result, link, fresh } = await timed('claim', () => claimFor(request, deps, plan, netns, chosen, undo))
+    const { result, link, fresh, durable } = await timed('claim', () =>
+      claimFor(request, deps, plan, netns, chosen, undo),
+    )
     const spec: MacvlanSpec = {
       name: request.key.ifName,
       index: link.index,
@@ -131,6 +133,8 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     await timed('configure', () => configureLink(pod, netns, { ...spec, mac }, settled, config.layer3, more))
     if (config.layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, spec, settled))
 
+    // The kernel has worked beside the disk: a power cut takes both away together.
+    await durable
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
     return {
       interfaces: [attached],

@@ -78,29 +78,35 @@ function checkLayer3(socket: NetlinkSocket, link: Link, previous: Result, layer3
 }
 
 /** A path that is not there any more says nothing: what counts is which namespace the link is in. */
-function checkSandbox(sandbox: string | undefined, netns: Netns): void {
+function checkSandbox(sandbox: string | undefined, netns: Netns, { root }: Deps): void {
   if (sandbox === undefined || sandbox === '' || sandbox === netns.path) return
-  const other = openNetnsIfAny(sandbox, true)
+  const other = openNetnsIfAny(sandbox, true, root)
   if (other === undefined) return
   other[Symbol.dispose]()
   if (!sameNetns(other.identity, netns.identity))
     differ('Sandbox', `"${sandbox}" in prevResult`, `that of "${netns.path}"`)
 }
 
+/** By its recorded index, whatever it is called by now; one that was imported was made by another plugin and has only a name. */
+function findOwnLink(socket: NetlinkSocket, { key }: Request, { store }: Deps): Link | undefined {
+  const recorded = store.find(key)?.link
+  return findLink(socket, recorded === undefined ? { name: key.ifName } : { index: recorded.index })
+}
+
 export async function check(request: Request, deps: Deps): Promise<void> {
   const written = macvlanConfig(request)
-  const config = { ...written, mtuBytes: written.mtuBytes ?? planFor(request).link.mtuBytes }
+  const config = { ...written, mtuBytes: written.mtuBytes ?? planFor(request, deps).link.mtuBytes }
   if (request.config.prevResult === undefined) throw new CniError('ERR_CONFIG', 'required prevResult missing')
   const previous = parseResult(request.config.prevResult, request.version)
   const { ifName } = request.key
   const attached = previous.interfaces.find(({ name }) => name === ifName)
   if (attached === undefined) throw new CniError('ERR_CHECK', `prevResult has no interface "${ifName}"`)
 
-  using netns = openNetns(request.netnsPath, request.netnsOverride)
+  using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
   using host = new NetlinkSocket()
   using pod = insideNetns(netns, () => new NetlinkSocket())
-  const link = findLink(pod, { name: ifName }) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
-  checkSandbox(attached.sandbox, netns)
+  const link = findOwnLink(pod, request, deps) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
+  checkSandbox(attached.sandbox, netns, deps)
   const master = findMaster(config.masterInContainer ? pod : host, config)
   checkLink(link, config, master, attached)
   checkLayer3(pod, link, previous, config.layer3)

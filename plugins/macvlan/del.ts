@@ -10,7 +10,7 @@ import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
 import { parseResult, type Result } from '../../shared/cni/result.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { deleteLink, findLink } from '../../shared/host/links.ts'
+import { findLink } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
@@ -62,12 +62,13 @@ function findOwnIndex(
   return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link.index : undefined
 }
 
-function removeLink(
+async function removeLink(
   netns: Netns,
   request: Request,
+  deps: Deps,
   record: AttachmentRecord | undefined,
   previous: Result | undefined,
-): void {
+): Promise<void> {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
     const index = findOwnIndex(socket, request, record, previous)
@@ -81,7 +82,7 @@ function removeLink(
       index,
       held.map(({ ip }) => ip),
     )
-    deleteLink(socket, index)
+    await deps.deleteLink(netns, socket, index)
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot remove "${request.key.ifName}": ${error.message}`, { cause: error })
@@ -92,11 +93,11 @@ function removeLink(
  * The namespace to look in. A runtime that has lost it passes none, or a path that leads nowhere; while the pod lives, the
  * recorded path still leads to the namespace that its identity tells apart from all others.
  */
-function openOwnNetns(request: Request, record: AttachmentRecord | undefined): Netns | undefined {
+function openOwnNetns(request: Request, record: AttachmentRecord | undefined, { root }: Deps): Netns | undefined {
   const recorded = record?.netns
-  if (recorded === undefined) return openNetnsIfAny(request.netnsPath, request.netnsOverride)
+  if (recorded === undefined) return openNetnsIfAny(request.netnsPath, request.netnsOverride, root)
   for (const path of [recorded.path, request.netnsPath]) {
-    const found = openNetnsIfAny(path, true)
+    const found = openNetnsIfAny(path, true, root)
     if (found !== undefined && sameNetns(recorded, found.identity)) return found
     found?.[Symbol.dispose]()
   }
@@ -104,9 +105,9 @@ function openOwnNetns(request: Request, record: AttachmentRecord | undefined): N
 }
 
 /** Waits for other calls of what `key` names. On a disk without room for that a DEL goes on alone: it only makes room. */
-function holdIfRoom({ store }: Deps, key: AttachmentKey): Disposable | undefined {
+async function holdIfRoom({ store, hold }: Deps, key: AttachmentKey): Promise<Disposable | undefined> {
   try {
-    return store.exists() ? store.hold(key) : undefined
+    return store.exists() ? await hold(key) : undefined
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined
     if (!isErrno(cause, 'ENOSPC', 'EDQUOT')) throw error
@@ -117,12 +118,12 @@ function holdIfRoom({ store }: Deps, key: AttachmentKey): Disposable | undefined
 
 export async function del(request: Request, deps: Deps): Promise<void> {
   // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
-  using _held = holdIfRoom(deps, request.key)
+  using _held = await holdIfRoom(deps, request.key)
   const record = findRecord(request, deps)
   const previous = previousOf(request)
   // The node's side goes first, and without the pod's namespace: runtimes exist that do not come back after a failure.
   await timed('host access', () => withdrawHostAccess(request, deps, record, previous, holdIfRoom))
-  using netns = openOwnNetns(request, record)
-  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record, previous))
+  using netns = openOwnNetns(request, record, deps)
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous))
   await timed('release', () => release(request, deps))
 }

@@ -70,13 +70,13 @@ interface Granting {
  * Lets the node reach the pod's addresses, and returns what the pod is to be told in turn once its link is up. The attachment
  * is recorded with the master by now. Throws ERR_CONFIG, ERR_CONFLICT, ERR_KERNEL and ERR_TRY_AGAIN.
  */
-export function grantHostAccess(
+export async function grantHostAccess(
   { host, pod, master, deps, undo }: Granting,
   link: PodLink,
   recorded: NonNullable<AttachmentRecord['link']>,
   result: Result,
   layer3: Layer3,
-): Step[] {
+): Promise<Step[]> {
   if (recorded.hostAccess !== master.index) {
     const details = 'a DEL of the attachment releases it'
     const why = 'an earlier call claimed its addresses without'
@@ -85,10 +85,10 @@ export function grantHostAccess(
   const ips = nodeAddresses(host, master, familiesOf(result))
   const routes = hostRoutes(result, ips)
   const party = { mac: link.mac, addresses: podAddresses(result) }
-  using _held = deps.store.hold(hostLinkKey(master.index))
+  using _held = await deps.hold(hostLinkKey(master.index))
   // After the wait: an undo of a call that got no turn would wait as long again.
-  undo.push('host access', () => {
-    using _held = deps.store.hold(hostLinkKey(master.index))
+  undo.push('host access', async () => {
+    using _held = await deps.hold(hostLinkKey(master.index))
     withdraw(host, master.index, (neighbour) => isPartyOf(party, neighbour))
   })
   try {
@@ -144,20 +144,20 @@ const isAskedFor = ({ raw }: Request): boolean => keyValue(raw, 'hostAccess') ==
  * Removes the attachment's part of the host link, by its record or, without one, by its config and the result of its ADD; and what
  * nobody has any more. `hold` waits for other calls, or answers undefined where it cannot. Throws ERR_KERNEL and ERR_TRY_AGAIN.
  */
-export function withdrawHostAccess(
+export async function withdrawHostAccess(
   request: Request,
   deps: Deps,
   record: AttachmentRecord | undefined,
   previous: Result | undefined,
-  hold: (deps: Deps, key: AttachmentKey) => Disposable | undefined,
-): void {
+  hold: (deps: Deps, key: AttachmentKey) => Promise<Disposable | undefined>,
+): Promise<void> {
   if (record === undefined ? !isAskedFor(request) : record.link?.hostAccess === undefined) return
   using host = new NetlinkSocket()
   const masterIndex = record?.link?.hostAccess ?? masterIndexOf(host, request)
   if (masterIndex === undefined) return
   const told = previous?.interfaces.find(({ name }) => name === request.key.ifName)?.mac?.toLowerCase()
   const { mac = told, addresses } = record === undefined ? { addresses: [] } : partyOf(record)
-  using _held = hold(deps, hostLinkKey(masterIndex))
+  using _held = await hold(deps, hostLinkKey(masterIndex))
   try {
     // The records of a whole cluster are not read for one DEL.
     const isStray = deps.store.shared ? () => false : strayIn(deps, masterIndex)
@@ -168,12 +168,12 @@ export function withdrawHostAccess(
 }
 
 /** GC's part: removes what the master's host link was told of attachments that nobody has any more. */
-export function collectHostAccess(request: Request, deps: Deps): void {
+export async function collectHostAccess(request: Request, deps: Deps): Promise<void> {
   if (!isAskedFor(request) || !deps.store.exists()) return
   using host = new NetlinkSocket()
   const masterIndex = masterIndexOf(host, request)
   if (masterIndex === undefined) return
-  using _held = deps.store.hold(hostLinkKey(masterIndex))
+  using _held = await deps.hold(hostLinkKey(masterIndex))
   try {
     withdraw(host, masterIndex, strayIn(deps, masterIndex))
   } catch (error) {

@@ -2,7 +2,7 @@
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
 import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { checkAddressesReady, collectFor } from '../addresses.ts'
+import { checkAddressesReady, collectFor, stopsForAddresses } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
@@ -24,7 +24,7 @@ export const macvlanPlugin: Plugin = {
 
   async gc(request, deps) {
     await collectFor(request, deps)
-    collectHostAccess(request, deps)
+    await collectHostAccess(request, deps)
   },
 
   async status(request, deps) {
@@ -41,4 +41,5 @@ export const macvlanPlugin: Plugin = {
     ...macvlanKeyWarnings(request),
     ...(request.config.ipam?.type === ipamType ? ipamKeyWarnings(request) : []),
   ],
+  stops: stopsForAddresses,
 }

@@ -23,7 +23,11 @@ export const errorTable = {
   },
   ERR_DECODE: { code: 6, retryable: false, when: 'the config is not JSON' },
   ERR_CONFIG: { code: 7, retryable: false, when: 'the config is JSON but asks for something impossible' },
-  ERR_TRY_AGAIN: { code: 11, retryable: true, when: 'another call holds the lock longer than the deadline' },
+  ERR_TRY_AGAIN: {
+    code: 11,
+    retryable: true,
+    when: 'another call holds the lock longer than the deadline, or the answer of the agent was lost or late: what the call did is not known',
+  },
   ERR_UNAVAILABLE: {
     code: 50,
     retryable: true,

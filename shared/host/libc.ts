@@ -33,24 +33,30 @@ function errnoName(errno: number): string {
 /** The kernel's numbers of the calls (asm/unistd_64.h; asm-generic/unistd.h for arm64). */
 const numbersOf = {
   x64: {
+    madvise: 28,
     getpid: 39,
     socket: 41,
     connect: 42,
     bind: 49,
     setsockopt: 54,
+    getsockopt: 55,
     flock: 73,
     exit_group: 231,
+    unshare: 272,
     syncfs: 306,
     setns: 308,
   },
   arm64: {
     flock: 32,
     exit_group: 94,
+    unshare: 97,
+    madvise: 233,
     getpid: 172,
     socket: 198,
     bind: 200,
     connect: 203,
     setsockopt: 208,
+    getsockopt: 209,
     syncfs: 267,
     setns: 268,
   },
@@ -113,6 +119,9 @@ const CLONE_NEWNET = 0x40000000 // linux/sched.h
 
 /** Moves the calling thread into the network namespace behind `fd` (setns(2)). */
 export const setNetns = (fd: number): void => void checkedCall('setns', fd, CLONE_NEWNET)
+
+/** Moves the calling thread into a network namespace of its own (unshare(2)). */
+export const leaveNetns = (): void => void checkedCall('unshare', CLONE_NEWNET)
 
 /** Writes all of the file system of an open file to the disk (syncfs(2)). */
 export const syncFilesystem = (fd: number): void => void checkedCall('syncfs', fd)

@@ -136,6 +136,20 @@ export function createMacvlan(socket: NetlinkSocket, spec: MacvlanSpec): void {
   socket.request(`create macvlan "${spec.name}"`, message)
 }
 
+/** VETH_INFO_PEER of linux/veth.h. */
+const vethPeer = 1
+
+/** Creates a pair of links that are each other's wire. */
+export function createVeth(socket: NetlinkSocket, name: string, peerName: string): void {
+  const message = new Message(RTM_NEWLINK, netlinkFlags.create).fixed(ifinfomsg(0)).text(IFLA.IFNAME, name)
+  message.nested(IFLA.LINKINFO, (info) => {
+    info.text(IFLA_INFO.KIND, 'veth').nested(IFLA_INFO.DATA, (data) => {
+      data.nested(vethPeer, (peer) => peer.fixed(ifinfomsg(0)).text(IFLA.IFNAME, peerName))
+    })
+  })
+  socket.request(`create veth "${name}"`, message)
+}
+
 export const setLinkUp = (index: number): Step => ({
   what: `set link ${index} up`,
   message: new Message(RTM_NEWLINK).fixed(ifinfomsg(index, IFF_UP, IFF_UP)),
@@ -152,10 +166,16 @@ export function setLinkMac(socket: NetlinkSocket, index: number, mac: string): v
   socket.request(`set MAC of link ${index}`, message)
 }
 
+export const deleteLinkMessage = (index: number): Message => new Message(RTM_DELLINK).fixed(ifinfomsg(index))
+
+/** The index of the link that the kernel says is gone; undefined for an answer about something else. */
+export const deletedIndex = ({ type, body }: Answer): number | undefined =>
+  type === RTM_DELLINK ? body.readInt32LE(4) : undefined
+
 /** Removes a link; false when there was none with that index. Waits for the kernel's RCU: 16-24 ms. */
 export function deleteLink(socket: NetlinkSocket, index: number): boolean {
   try {
-    socket.request('remove link', new Message(RTM_DELLINK).fixed(ifinfomsg(index)))
+    socket.request('remove link', deleteLinkMessage(index))
     return true
   } catch (error) {
     if (error instanceof SystemError && error.code === 'ENODEV') return false

@@ -134,7 +134,7 @@ export function readAttributes(body: Buffer, offset: number): Map<number, Buffer
   return attributes
 }
 
-function* splitAnswers(bytes: Buffer): Generator<Answer> {
+export function* splitAnswers(bytes: Buffer): Generator<Answer> {
   for (let at = 0; at + headerBytes <= bytes.length; ) {
     const length = bytes.readUInt32LE(at)
     if (length < headerBytes || at + length > bytes.length) {
@@ -161,6 +161,12 @@ function toSystemError(what: string, answer: Answer): SystemError | undefined {
   const words =
     answer.flags & NLM_F_ACK_TLVS ? readAttributes(answer.body, 4 + headerBytes).get(NLMSGERR_ATTR_MSG) : undefined
   return new SystemError(what, errno, words?.toString('utf8').replace(/\0.*$/s, ''))
+}
+
+/** What an answer says of the request with this number: refused and why, or done; undefined when it says nothing of it. */
+export function verdictOf(what: string, answer: Answer, sequence: number): SystemError | 'done' | undefined {
+  if (answer.type !== NLMSG_ERROR || answer.sequence !== sequence) return undefined
+  return toSystemError(what, answer) ?? 'done'
 }
 
 /** What one step of a batch is called in an error, and its message. */

@@ -10,7 +10,7 @@ import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { messageOf } from '../message.ts'
-import { setNetns } from './libc.ts'
+import { leaveNetns, setNetns } from './libc.ts'
 
 /** The namespace that this program was started in, and belongs to: opened once, when it is first needed. */
 let own: number | undefined
@@ -34,11 +34,11 @@ export interface Netns extends Disposable {
 
 export const sameNetns = (a: NetnsIdentity, b: NetnsIdentity): boolean => a.dev === b.dev && a.ino === b.ino
 
-/** Opens the namespace at `path`; undefined when there is none any more (no such file, or no longer a namespace). */
-function openNetnsIfAlive(path: string): Netns | undefined {
+/** Opens the namespace at `path` under `root`; undefined when there is none any more (no such file, or no longer a namespace). */
+function openNetnsIfAlive(path: string, root: string): Netns | undefined {
   let fd: number
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    fd = openSync(root + path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO', 'ENAMETOOLONG', 'ELOOP')) return undefined
     throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": ${messageOf(error)}`, { cause: error })
@@ -62,11 +62,11 @@ export function netnsAlive(path: string, identity: NetnsIdentity): boolean {
 }
 
 /**
- * Opens the namespace that CNI_NETNS names. Throws ERR_ENVIRONMENT when it is none, or the caller's own: a plugin that
+ * Opens the namespace that CNI_NETNS names; `root` leads to the root directory of whoever named it. Throws ERR_ENVIRONMENT when it is none, or the caller's own: a plugin that
  * worked there would change the host.
  */
-export function openNetns(path: string, ownAllowed: boolean): Netns {
-  const netns = openNetnsIfAlive(path)
+export function openNetns(path: string, ownAllowed: boolean, root = ''): Netns {
+  const netns = openNetnsIfAlive(path, root)
   if (netns === undefined) {
     throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": not a network namespace`)
   }
@@ -75,8 +75,8 @@ export function openNetns(path: string, ownAllowed: boolean): Netns {
 }
 
 /** The namespace at `path` if there is one: '' and a path that leads to none are undefined. Errors as openNetns. */
-export function openNetnsIfAny(path: string, ownAllowed: boolean): Netns | undefined {
-  const netns = path === '' ? undefined : openNetnsIfAlive(path)
+export function openNetnsIfAny(path: string, ownAllowed: boolean, root = ''): Netns | undefined {
+  const netns = path === '' ? undefined : openNetnsIfAlive(path, root)
   if (netns !== undefined && !ownAllowed) refuseOwn(netns)
   return netns
 }
@@ -89,6 +89,19 @@ function refuseOwn(netns: Netns): void {
     code: 8,
     details: `CNI_NETNS is "${netns.path}"`,
   })
+}
+
+/** A namespace that nobody else knows, and that ends with its descriptor. Throws SystemError. */
+export function newNetns(): Netns {
+  const home = ownNetns()
+  leaveNetns()
+  try {
+    const fd = openSync('/proc/thread-self/ns/net', constants.O_RDONLY)
+    const { dev, ino } = fstatSync(fd)
+    return { path: `/proc/self/fd/${fd}`, fd, identity: { dev, ino }, [Symbol.dispose]: () => closeSync(fd) }
+  } finally {
+    goHome(home)
+  }
 }
 
 /** Runs `work` with the calling thread inside the namespace. Never await in it. */

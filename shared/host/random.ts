@@ -1,15 +1,14 @@
 /** Fresh system randomness for names on the wire and in the kernel; never Math.random, never kept from an earlier start. */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { openSync, readSync } from 'node:fs'
+
+/** Open from its first use on. */
+let device: number | undefined
 
 function randomBytes(count: number): Buffer {
   const bytes = Buffer.alloc(count)
   // The device and not node:crypto: that module costs more to load than a claim costs altogether.
-  const fd = openSync('/dev/urandom', 'r')
-  try {
-    readSync(fd, bytes)
-  } finally {
-    closeSync(fd)
-  }
+  device ??= openSync('/dev/urandom', 'r')
+  readSync(device, bytes)
   return bytes
 }
 

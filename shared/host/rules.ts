@@ -1,5 +1,5 @@
 /** Rules of policy routing over rtnetlink (linux/fib_rules.h): by its source, an address has a table of its own. */
-import { type Family, familyBits, formatIp, type Ip, ipBytes, ipFromBytes } from '../address.ts'
+import { familyBits, formatIp, type Ip, ipBytes, ipFromBytes } from '../address.ts'
 import { SystemError } from './libc.ts'
 import {
   type Answer,
@@ -58,35 +58,35 @@ export function removeRule(rule: ListedRule): Step {
   return { what: `remove rule from "${formatIp(rule.source)}" to table ${rule.table}`, message }
 }
 
-/** The kernel's list of a family; empty where the kernel has no policy routing, or not for it. */
-function dumpRules(socket: NetlinkSocket, family: Family): Answer[] {
-  const fixed = Buffer.alloc(ruleBytes)
-  fixed[0] = addressFamily(family)
+/** The kernel's list of all families at once; empty where it has no policy routing. */
+function dumpRules(socket: NetlinkSocket): Answer[] {
   try {
-    return socket.request('list rules', new Message(RTM_GETRULE, netlinkFlags.dump).fixed(fixed))
+    return socket.request('list rules', new Message(RTM_GETRULE, netlinkFlags.dump).fixed(Buffer.alloc(ruleBytes)))
   } catch (error) {
     if (error instanceof SystemError && ['EOPNOTSUPP', 'EAFNOSUPPORT'].includes(error.code)) return []
     throw error
   }
 }
 
+/** Of the families that have rules, the two of IP count. */
+const wholeAddressBits = (family: number | undefined): number | undefined =>
+  ([4, 6] as const).map((ip) => (addressFamily(ip) === family ? familyBits(ip) : 0)).find((bits) => bits > 0)
+
 /** All rules that look at one whole source address, both families. */
 export function listRules(socket: NetlinkSocket): ListedRule[] {
-  return ([4, 6] as const).flatMap((family) =>
-    dumpRules(socket, family)
-      .filter(({ type, body }) => type === RTM_NEWRULE && body[2] === familyBits(family))
-      .flatMap(({ body }) => {
-        const attributes = readAttributes(body, ruleBytes)
-        const source = attributes.get(FRA.SRC)
-        if (source === undefined) return []
-        return [
-          {
-            source: ipFromBytes(source),
-            table: attributes.get(FRA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
-            priority: attributes.get(FRA.PRIORITY)?.readUInt32LE(0) ?? 0,
-            own: attributes.get(FRA.PROTOCOL)?.[0] === ownProtocol,
-          },
-        ]
-      }),
-  )
+  return dumpRules(socket)
+    .filter(({ type, body }) => type === RTM_NEWRULE && body[2] === wholeAddressBits(body[0]))
+    .flatMap(({ body }) => {
+      const attributes = readAttributes(body, ruleBytes)
+      const source = attributes.get(FRA.SRC)
+      if (source === undefined) return []
+      return [
+        {
+          source: ipFromBytes(source),
+          table: attributes.get(FRA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
+          priority: attributes.get(FRA.PRIORITY)?.readUInt32LE(0) ?? 0,
+          own: attributes.get(FRA.PROTOCOL)?.[0] === ownProtocol,
+        },
+      ]
+    })
 }

@@ -19,10 +19,16 @@ const kernelAddress = Buffer.from([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 
 /**
  * A NETLINK_ROUTE socket of the calling thread's network namespace; it stays in it wherever the thread goes. Connected to
- * the kernel it takes answers from nobody else: a pod that may administer its network could forge them.
+ * the kernel it takes answers from nobody else: a pod that may administer its network could forge them. `groups` are those whose
+ * announcements it hears (RTMGRP_* of linux/rtnetlink.h); these anybody in the namespace may forge who may administer it.
  */
-export function openNetlink(): number {
+export function openNetlink(groups = 0): number {
   const fd = checkedCall('socket', AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+  if (groups !== 0) {
+    const address = Buffer.from(kernelAddress)
+    address.writeUInt32LE(groups, 8)
+    checkedCall('bind', fd, address, address.length)
+  }
   checkedCall('connect', fd, kernelAddress, kernelAddress.length)
   // struct timeval, seconds and microseconds: a kernel that owes an answer longer than this has lost it.
   const patience = Buffer.alloc(16)

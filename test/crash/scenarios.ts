@@ -4,6 +4,7 @@ import { run } from '../../cli/run.ts'
 import { openStore } from '../../ipam/index.ts'
 import { renderRecord } from '../../ipam/ledger/record.ts'
 import { dispatch } from '../../plugins/dispatch.ts'
+import { oneShotDeps } from '../../plugins/one-shot.ts'
 import type { Answer } from '../e2e/host.ts'
 import type { Run } from './strace.ts'
 
@@ -62,7 +63,7 @@ export async function call(dataDir: string, one: Call): Promise<Pick<Answer, 'ex
   }
   const environment = environmentOf(one, dataDir)
   const wish = { name: 'berth-ipam', environment, readStdin: () => stdinOf(one) }
-  return await dispatch(wish, { store: openStore(dataDir), environment })
+  return await dispatch(wish, oneShotDeps(environment))
 }
 
 /** The addresses of an answered ADD, without their prefixes. */

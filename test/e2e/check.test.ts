@@ -39,6 +39,24 @@ test.each(changes)('CHECK names what differs when %s', (_, change, named) => {
   host.call('DEL', pod, config(host))
 })
 
+test('CHECK and DEL go by the recorded link when something renamed it and put another in its place', () => {
+  using host = new Host()
+  const pod = host.pod()
+  const plain = host.config()
+  const prevResult = host.add(pod, plain)
+  const link = (...args: string[]): string => ip('-n', pod.name, 'link', ...args)
+  link('set', 'net1', 'down')
+  link('set', 'net1', 'name', 'net1-nic', 'up')
+  link('add', 'net1', 'type', 'veth', 'peer', 'name', 'inner')
+  expect(host.call('CHECK', pod, { ...plain, prevResult })).toEqual({ exitCode: 0, stdout: '', stderr: '' })
+  link('set', 'net1-nic', 'address', '02:00:00:00:00:99')
+  const { stdout } = host.call('CHECK', pod, { ...plain, prevResult })
+  expect(JSON.parse(stdout).msg).toContain('MAC of "net1-nic" is 02:00:00:00:00:99')
+  expect(host.call('DEL', pod, { ...plain, prevResult })).toEqual({ exitCode: 0, stdout: '', stderr: '' })
+  expect(host.linksOf(pod.name).sort()).toEqual(['inner', 'net1'])
+  link('del', 'net1')
+})
+
 test('CHECK names mode and master when the config asks for others than the link has', () => {
   using host = new Host()
   const pod = host.pod()

@@ -86,9 +86,14 @@ const reserved: [string, RegExp, RegExp, string][] = [
   ['proper-lockfile', /'proper-lockfile'/, /^ipam\/lock\/index\.ts$/, 'withLock of ipam/lock/index.ts'],
   ['yaml', /from 'yaml'/, /^cli\/import\//, 'JSON'],
   ['the administrator’s door', /\/admin\.ts'/, /^cli\//, 'ipam/index.ts'],
-  ['the administrator’s text', /^import \{.*'\.\/cli\//m, /^cli\//, 'loadCli'],
+  ['the texts that are loaded later', /^import \{.*'\.\/(cli|agent)\//m, /^(cli|agent)\//, 'loadText'],
   ['node:ffi', /'node:ffi'/, /^shared\/host\/libc\.ts$/, 'shared/host/libc.ts'],
-  ['child processes and sockets', /'node:(child_process|net|dgram)'/, /^shared\/host\//, 'shared/host'],
+  [
+    'child processes and sockets',
+    /'node:(child_process|net|dgram)'/,
+    /^(shared\/host\/|agent\/(server|sockets)\.ts)/,
+    'shared/host',
+  ],
   ['/proc and /sys', /['`"](\/proc|\/sys)\//, /^shared\/host\//, 'shared/host'],
   ['the process', /process\.(env|argv|argv0|exit|stdout|stdin)\b/, /(^|\/)main\.ts$/, 'arguments'],
   [
@@ -97,7 +102,7 @@ const reserved: [string, RegExp, RegExp, string][] = [
     /^shared\/disk\.ts$/,
     'shared/disk.ts',
   ],
-  ['Node’s recursive mkdir', /recursive: true/, /^$/, 'makeDirectory of shared/disk.ts'],
+  ['Node’s recursive mkdir', /mkdirSync\(.*recursive: true/, /^$/, 'makeDirectory of shared/disk.ts'],
   ['Math.random', /Math\.random\(/, /^$/, 'shared/host/random.ts'],
   [
     'a clock in pure files',

@@ -3,6 +3,7 @@ import type { Claim, Claimed } from '../../ipam/claim.ts'
 import { GroupCommit } from '../../ipam/commit.ts'
 import { FileStore } from '../../ipam/ledger/file-store.ts'
 import type { AttachmentRecord } from '../../ipam/ledger/record.ts'
+import { holdLock } from '../../ipam/lock/index.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { claimOf } from './claims.ts'
@@ -38,6 +39,18 @@ const claims = (count: number): Claim[] => Array.from({ length: count }, (_, ind
 const addresses = (count: number): string[] => Array.from({ length: count }, (_, index) => `10.0.0.${index + 2}/24`)
 
 describe('GroupCommit.claim()', () => {
+  it('waits without stopping the process while another process has the lock', async () => {
+    const path = temporaryDirectory()
+    commit = new GroupCommit(new FileStore(path, { lockedMs: 0 }))
+    const other = holdLock(`${path}/lock`)
+    let turns = 0
+    const counting = setInterval(() => turns++, 1)
+    setTimeout(() => other[Symbol.dispose](), 60)
+    expect(await outcomesOf(claims(3))).toEqual(addresses(3))
+    clearInterval(counting)
+    expect(turns).toBeGreaterThan(5)
+  })
+
   it('writes claims of one moment together, eight at a time, and answers each with its own', async () => {
     expect(await outcomesOf(claims(20))).toEqual(addresses(20))
     expect(store.sizes).toEqual([8, 8, 4])
@@ -85,6 +98,6 @@ describe('GroupCommit.claim()', () => {
   it('gives the same answer when a claim comes again in a later batch', async () => {
     const first = await commit.claim(claimOf('a'))
     const again = await commit.claim(claimOf('a'))
-    expect([first.fresh, again]).toEqual([true, { record: first.record, fresh: false }])
+    expect([first.fresh, again]).toEqual([true, { record: first.record, fresh: false, durable: expect.any(Promise) }])
   })
 })

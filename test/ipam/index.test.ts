@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import {
   type AttachmentRecord,
   checkLeases,
-  claim,
+  claimAddresses,
+  claimOf,
   collect,
   emptyPlan,
   ipamKeyWarnings,
@@ -36,7 +37,7 @@ beforeEach(() => {
 })
 
 const addressesOf = ({ leases }: AttachmentRecord): string[] => leases.map(({ address }) => address)
-const claimFor = (request: Request) => claim(store, request, planOf(request), netns)
+const claimFor = (request: Request) => claimAddresses(store, claimOf(request, planOf(request), netns))
 const granted = (config: object, environment: Environment = {}): string[] =>
   addressesOf(claimFor(requestOf({ ipam, ...config }, environment)).record)
 
@@ -60,7 +61,7 @@ describe('planOf()', () => {
   })
 })
 
-describe('claim()', () => {
+describe('claimAddresses() of claimOf()', () => {
   const runtimeConfig = { ips: ['10.0.0.11'] }
   const args = { cni: { ips: ['10.0.0.12/24'] } }
   const CNI_ARGS = 'IP=10.0.0.13'
@@ -108,7 +109,7 @@ describe('claim()', () => {
   })
 
   it('records an attachment without addresses and ignores requested ones when the plan is the empty one', () => {
-    const { record, fresh } = claim(store, requestOf({ runtimeConfig }), emptyPlan, netns)
+    const { record, fresh } = claimAddresses(store, claimOf(requestOf({ runtimeConfig }), emptyPlan, netns))
     expect([record.leases, fresh]).toEqual([[], true])
   })
 

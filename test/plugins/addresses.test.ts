@@ -1,6 +1,5 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { FileStore } from '../../ipam/ledger/file-store.ts'
 import {
   type Addressed,
   checkAddressesReady,
@@ -11,6 +10,7 @@ import {
   release,
 } from '../../plugins/addresses.ts'
 import type { Deps } from '../../plugins/deps.ts'
+import { oneShotDeps } from '../../plugins/one-shot.ts'
 import { toCniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import { type Netns, openNetns } from '../../shared/host/netns.ts'
@@ -23,7 +23,7 @@ let deps: Deps
 let netns: Netns
 beforeEach(() => {
   folder = temporaryDirectory()
-  deps = { store: new FileStore(folder), environment: { PATH: '/usr/bin:/bin', VERBS: `${folder}/verbs` } }
+  deps = oneShotDeps({ PATH: '/usr/bin:/bin', VERBS: `${folder}/verbs`, BERTH_DATA_DIR: folder })
   netns = openNetns('/proc/self/ns/net', true)
   onTestFinished(() => netns[Symbol.dispose]())
 })
@@ -42,7 +42,7 @@ const verbs = (): string[] => readFileSync(`${folder}/verbs`, 'utf8').trim().spl
 /** Acquires, and then fails if it is told to. */
 const acquireFor = (request: Request, chosen = link, failure?: Error): Promise<Addressed> =>
   Undo.guard(async (undo) => {
-    const addressed = await claimFor(request, deps, planFor(request), netns, chosen, undo)
+    const addressed = await claimFor(request, deps, planFor(request, deps), netns, chosen, undo)
     if (failure !== undefined) throw failure
     return addressed
   })
@@ -134,8 +134,10 @@ describe('planFor()', () => {
   })
 
   it('refuses a network of a VLAN, which nobody here makes, and takes one of none', () => {
-    expect(() => planFor(requestOf(netConfig(20)))).toThrow('Cannot attach to vlan 20: "berth-macvlan" makes no VLAN')
-    expect(planFor(requestOf(netConfig(0))).rangeSets).toHaveLength(1)
+    expect(() => planFor(requestOf(netConfig(20)), deps)).toThrow(
+      'Cannot attach to vlan 20: "berth-macvlan" makes no VLAN',
+    )
+    expect(planFor(requestOf(netConfig(0)), deps).rangeSets).toHaveLength(1)
   })
 })
 

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { FileStore } from '../../ipam/ledger/file-store.ts'
 import type { Deps } from '../../plugins/deps.ts'
 import { isPluginName, pluginNames } from '../../plugins/dispatch.ts'
+import { oneShotDeps } from '../../plugins/one-shot.ts'
 import type { Environment } from '../../shared/cni/request.ts'
 import { environmentOfAdd } from '../shared/cni/requests.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
@@ -13,7 +13,7 @@ const dispatchModule = fileURLToPath(new URL('../../plugins/dispatch.ts', import
 
 let deps: Deps
 beforeEach(() => {
-  deps = { store: new FileStore(temporaryDirectory()), environment: {} }
+  deps = oneShotDeps({ BERTH_DATA_DIR: temporaryDirectory() })
 })
 
 const unread = (): string => expect.unreachable('standard input was read')

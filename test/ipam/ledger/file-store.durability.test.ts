@@ -85,6 +85,47 @@ it('put() has its records in the synced journal before their first names, and sy
   ])
 })
 
+it('put() of a store that defers syncs nothing, and flush() syncs for all who were put meanwhile', async () => {
+  const store = new FileStore(dataDir, { deferred: true })
+  store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])]))
+  await store.flush()
+  watch()
+  calls = []
+  const synced: string[] = []
+  const original = fs.fdatasync
+  Object.assign(fs, {
+    fdatasync: (fd: number, done: (error: Error | null) => void) => {
+      synced.push(...calls.filter((call) => call.startsWith('link')).map((call) => call.split(' ')[2] ?? ''))
+      original(fd, done)
+    },
+  })
+  syncBuiltinESMExports()
+  const flushed: Promise<void>[] = []
+  for (const id of [2, 3, 4]) {
+    store.put([recordOf(keyOf(`c${id}`), [`10.0.0.${id}/24`])])
+    flushed.push(store.flush())
+  }
+  expect(calls.filter((call) => call.includes('sync'))).toEqual([])
+  await Promise.all(flushed)
+  Object.assign(fs, { fdatasync: original })
+  // One sync, after the last of them.
+  expect(synced.filter((name) => name.startsWith('10.'))).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4'])
+})
+
+it('flush() says that the disk is broken to all who were put before, and to nobody else', async () => {
+  const store = new FileStore(dataDir, { deferred: true })
+  store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])]))
+  const original = fs.fdatasync
+  const broken = Object.assign(new Error('the disk is broken'), { code: 'EIO' })
+  Object.assign(fs, { fdatasync: (_fd: number, done: (error: Error) => void) => setImmediate(done, broken) })
+  syncBuiltinESMExports()
+  const failed = [store.flush(), store.flush()]
+  for (const one of failed) await expect(one).rejects.toThrow(`Cannot use the lease directory "${dataDir}/leases"`)
+  Object.assign(fs, { fdatasync: original })
+  syncBuiltinESMExports()
+  await expect(store.flush()).resolves.toBeUndefined()
+})
+
 it('remove() syncs the release of an imported record, which nothing else would release again', () => {
   const store = new FileStore(dataDir)
   const imported = { ...recordOf(keyOf('a'), ['10.0.0.1/24']), imported: 'host-local' }

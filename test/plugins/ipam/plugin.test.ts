@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { FileStore } from '../../../ipam/ledger/file-store.ts'
 import type { Deps } from '../../../plugins/deps.ts'
 import { ipamPlugin } from '../../../plugins/ipam/plugin.ts'
+import { oneShotDeps } from '../../../plugins/one-shot.ts'
 import type { Environment } from '../../../shared/cni/request.ts'
 import { requestOf } from '../../shared/cni/requests.ts'
 import { temporaryDirectory } from '../../shared/temporary.ts'
@@ -12,7 +12,7 @@ let dataDir: string
 let deps: Deps
 beforeEach(() => {
   dataDir = temporaryDirectory()
-  deps = { store: new FileStore(dataDir), environment: {} }
+  deps = oneShotDeps({ BERTH_DATA_DIR: dataDir })
 })
 
 // An IPAM changes no namespace, so the test's own will do once it is said to be meant.

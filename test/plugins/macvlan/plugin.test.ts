@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { FileStore } from '../../../ipam/ledger/file-store.ts'
+import { oneShotDeps } from '../../../plugins/one-shot.ts'
 import { insideNetns } from '../../../shared/host/netns.ts'
 import { describeInNamespaces, ip, newNamespace, opened } from '../../shared/host/namespaces.ts'
 import { temporaryDirectory } from '../../shared/temporary.ts'
@@ -14,7 +14,7 @@ describeInNamespaces('berth-macvlan STATUS', () => {
     const config = { master: 'uplink', ipam: { type: 'berth-ipam', range: '10.0.0.0/24' } }
     const call = callOf('berth-macvlan', { CNI_COMMAND: 'STATUS' }, config)
     // Sockets are opened before the first wait of a call, so what is awaited may go on outside.
-    return await insideNetns(opened(node), () => answerTo(call, { store: new FileStore(dataDir), environment: {} }))
+    return await insideNetns(opened(node), () => answerTo(call, oneShotDeps({ BERTH_DATA_DIR: dataDir })))
   }
 
   it('is silent when an ADD would be served', async () => {

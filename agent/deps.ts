@@ -1,0 +1,77 @@
+/** The agent's side of a plugin: nothing may stop the process that the others are served by. */
+import { type Claim, GroupCommit, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
+import type { Deps } from '../plugins/deps.ts'
+import { CniError } from '../shared/cni/errors.ts'
+import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
+import { removeLinkEarly } from '../shared/host/link-removal.ts'
+import { patiently } from './patience.ts'
+import { Turns } from './turns.ts'
+
+/** What other processes do under the lock takes a millisecond or two; who finds it taken for longer comes again. */
+const lockedMs = 50
+
+/** Who calls: what leads to its root directory, and whether it is still there. */
+export interface Caller {
+  readonly root: string
+  readonly isAlive: () => boolean
+}
+
+export class Resources {
+  readonly store: Store
+  readonly #claims: GroupCommit
+  readonly #turns = new Turns()
+  #removing = 0
+
+  constructor(dataDir: string) {
+    this.store = openStore(dataDir, { lockedMs, holdMs: 0, deferred: true })
+    this.#claims = new GroupCommit(this.store)
+  }
+
+  /** Links that are gone for everybody but the kernel itself. */
+  get removing(): number {
+    return this.#removing
+  }
+
+  /** One call of an attachment after the other, those of other processes included. */
+  async #hold(key: AttachmentKey): Promise<Disposable> {
+    const turn = await this.#turns.take(`${key.network},${key.containerId},${key.ifName}`)
+    try {
+      const held = await patiently(() => this.store.hold(key))
+      return {
+        [Symbol.dispose]: () => {
+          using _turn = turn
+          held[Symbol.dispose]()
+        },
+      }
+    } catch (error) {
+      turn[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  async #release(key: AttachmentKey, { root, isAlive }: Caller): Promise<boolean> {
+    // Where its files are is known through the living process only: a namespace that was not found may be there all the same.
+    if (root !== '' && !isAlive()) {
+      throw new CniError('ERR_TRY_AGAIN', `Cannot release ${key.containerId}/${key.ifName}: the caller is gone`)
+    }
+    return await patiently(() => releaseAddresses(this.store, key, new Date()))
+  }
+
+  depsFor(environment: Environment, caller: Caller): Deps {
+    return {
+      store: this.store,
+      environment,
+      root: caller.root,
+      resident: true,
+      hold: (key) => this.#hold(key),
+      claim: (claim: Claim) => this.#claims.claim(claim),
+      release: (key) => this.#release(key, caller),
+      deleteLink: async (netns, socket, index) => {
+        this.#removing++
+        await removeLinkEarly(netns, socket, index, () => {
+          this.#removing--
+        })
+      },
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/** The one-shot door's side of a plugin: nobody else is served meanwhile, so everything may simply wait. */
+import { claimAddresses, openStore, releaseAddresses } from '../ipam/index.ts'
+import { dataDirOf } from '../shared/data-dir.ts'
+import { deleteLink } from '../shared/host/links.ts'
+import type { Deps } from './deps.ts'
+
+export function oneShotDeps(environment: Deps['environment']): Deps {
+  const store = openStore(dataDirOf(environment))
+  return {
+    store,
+    environment,
+    root: '',
+    resident: false,
+    hold: (key) => store.hold(key),
+    claim: (claim) => claimAddresses(store, claim),
+    release: (key) => releaseAddresses(store, key, new Date()),
+    deleteLink: (_netns, socket, index) => void deleteLink(socket, index),
+  }
+}
