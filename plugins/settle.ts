@@ -2,7 +2,7 @@
  * Asking the wire, before addresses are final, whether a stranger uses them already (RFC 5227 section 2.1; RFC 4862 section
  * 5.4). Off unless the config asks for it: it costs its time in every ADD.
  */
-import { type AttachmentRecord, claimOther, ipamResult, type Plan } from '../ipam/index.ts'
+import { claimOther, ipamResult, type Plan } from '../ipam/index.ts'
 import { formatIp } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
@@ -13,6 +13,7 @@ import { insideNetns, type Netns } from '../shared/host/netns.ts'
 import { type Conflict, probe } from '../shared/host/probe.ts'
 import { setNetSysctl } from '../shared/host/sysctl.ts'
 import { log } from '../shared/log.ts'
+import type { RecordedLink } from './addresses.ts'
 import type { Deps } from './deps.ts'
 import { readAddress } from './routing.ts'
 
@@ -24,7 +25,7 @@ interface ProbedLink {
   readonly index: number
   readonly mac: string
   /** What the ledger has of the link. */
-  readonly recorded: NonNullable<AttachmentRecord['link']>
+  readonly recorded: RecordedLink
 }
 
 /** Asks on the link while it is up without an address; it is down again afterwards, as configureLink wants it. */

@@ -17,7 +17,7 @@ import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
-import { claimFor, isForeign, planFor } from '../addresses.ts'
+import { claimFor, isForeign, planFor, type RecordedLink } from '../addresses.ts'
 import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { settleAddresses } from '../settle.ts'
@@ -70,6 +70,13 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
   }
 }
 
+/** What is recorded of the link before there is one; a MAC made of the address is not known yet. */
+const chooseLink = ({ hostAccess }: MacvlanConfig, master: Link, wanted: string | undefined): RecordedLink => ({
+  index: randomLinkIndex(),
+  ...(wanted === fromIp ? {} : { mac: wanted ?? randomMac() }),
+  ...(hostAccess ? { hostAccess: master.index } : {}),
+})
+
 export async function add(request: Request, deps: Deps): Promise<Result> {
   const written = macvlanConfig(request)
   const plan = planFor(request, deps)
@@ -87,11 +94,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   if (isForeign(request) && findLink(pod, { name: request.key.ifName }) !== undefined)
     refuseTakenName(request.key.ifName)
   const wanted = config.mode === 'passthru' ? master.mac : config.mac
-  const chosen = {
-    index: randomLinkIndex(),
-    ...(wanted === fromIp ? {} : { mac: wanted ?? randomMac() }),
-    ...(config.hostAccess ? { hostAccess: master.index } : {}),
-  }
+  const chosen = chooseLink(config, master, wanted)
   const macFor = (result: Result, recorded?: string): string =>
     wanted === fromIp ? macOfResult(result) : (wanted ?? recorded ?? randomMac())
 

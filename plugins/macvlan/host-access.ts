@@ -14,6 +14,7 @@ import { addRule, listRules } from '../../shared/host/rules.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import type { Undo } from '../../shared/undo.ts'
+import type { RecordedLink } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import {
@@ -73,7 +74,7 @@ interface Granting {
 export async function grantHostAccess(
   { host, pod, master, deps, undo }: Granting,
   link: PodLink,
-  recorded: NonNullable<AttachmentRecord['link']>,
+  recorded: RecordedLink,
   result: Result,
   layer3: Layer3,
 ): Promise<Step[]> {
