@@ -24,7 +24,7 @@ import { log } from '../shared/log.ts'
 import type { Undo } from '../shared/undo.ts'
 import type { Deps } from './deps.ts'
 
-type RecordedLink = NonNullable<AttachmentRecord['link']>
+export type RecordedLink = NonNullable<AttachmentRecord['link']>
 
 export interface Addressed {
   /** The IPAM's answer; without addresses on layer 2. */

@@ -6,7 +6,7 @@ import type { Result } from '../shared/cni/result.ts'
 import { addAddress, listAddresses } from '../shared/host/addresses.ts'
 import { SystemError } from '../shared/host/libc.ts'
 import { setLinkUp } from '../shared/host/links.ts'
-import type { NetlinkSocket } from '../shared/host/netlink.ts'
+import type { NetlinkSocket, Step } from '../shared/host/netlink.ts'
 import { insideNetns, type Netns } from '../shared/host/netns.ts'
 import { addRoute } from '../shared/host/routes.ts'
 import { addRule, listRules, removeRule } from '../shared/host/rules.ts'
@@ -67,13 +67,14 @@ export async function awaitDetection(
   }
 }
 
-/** Gives the link its addresses, routes and rules and sets it up. Throws ERR_KERNEL with the kernel's words. */
+/** Gives the link its addresses, routes and rules and sets it up, with `more` in the same send. Throws ERR_KERNEL with the kernel's words. */
 export function configureLink(
   socket: NetlinkSocket,
   netns: Netns,
   link: { name: string; index: number; mac: string },
   result: Result,
   layer3: Layer3,
+  more: readonly Step[] = [],
 ): void {
   const addresses = result.ips.map(({ address }) => readAddress(address))
   const { routes, rules } = routingOf(result, layer3, link.index)
@@ -85,6 +86,7 @@ export function configureLink(
       setLinkUp(link.index),
       ...routes.map((route) => addRoute(link.index, route)),
       ...rules.map(addRule),
+      ...more,
     ])
   } catch (error) {
     if (!(error instanceof SystemError)) throw error

@@ -13,6 +13,7 @@ import { insideNetns, type Netns } from '../shared/host/netns.ts'
 import { type Conflict, probe } from '../shared/host/probe.ts'
 import { setNetSysctl } from '../shared/host/sysctl.ts'
 import { log } from '../shared/log.ts'
+import type { RecordedLink } from './addresses.ts'
 import type { Deps } from './deps.ts'
 import { readAddress } from './routing.ts'
 
@@ -23,6 +24,8 @@ interface ProbedLink {
   readonly name: string
   readonly index: number
   readonly mac: string
+  /** What the ledger has of the link. */
+  readonly recorded: RecordedLink
 }
 
 /** Asks on the link while it is up without an address; it is down again afterwards, as configureLink wants it. */
@@ -66,7 +69,6 @@ export function settleAddresses(
         `Cannot claim for "${link.name}": the wire answers for every address tried, last ${tried}`,
       )
     }
-    const { index, mac } = link
-    result = ipamResult(claimOther(deps.store, request, plan, netns, conflicts, { index, mac }), plan)
+    result = ipamResult(claimOther(deps.store, request, plan, netns, conflicts, link.recorded), plan)
   }
 }

@@ -11,6 +11,7 @@ export const recordFormat = 1
 /** Made when a record is first read: an ADD of a new attachment reads none, and need not pay for it. */
 function makeSchema() {
   const text = z.string()
+  const index = z.int().check(z.gte(1), z.lte(0x7fffffff))
   return z.strictObject({
     format: z.literal(recordFormat),
     network: text,
@@ -26,8 +27,8 @@ function makeSchema() {
         space: z.optional(text),
       }),
     ),
-    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. */
-    link: z.optional(z.strictObject({ index: z.int().check(z.gte(1), z.lte(0x7fffffff)), mac: z.optional(text) })),
+    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. `hostAccess`: the index of the master whose host-side link leads to it. */
+    link: z.optional(z.strictObject({ index, mac: z.optional(text), hostAccess: z.optional(index) })),
     /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
     netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
     pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),

@@ -17,17 +17,19 @@ import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
-import { claimFor, isForeign, planFor } from '../addresses.ts'
+import { claimFor, isForeign, planFor, type RecordedLink } from '../addresses.ts'
 import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
-import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
+import { podAddresses, refuseNoAccess } from './access.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
+import { grantHostAccess } from './host-access.ts'
 import { fromIp, macOfResult } from './mac.ts'
 import { findMaster } from './master.ts'
 
 /** Refuses what cannot be, before anything is looked at. */
 function checkConfig(config: MacvlanConfig, request: Request): void {
+  if (config.hostAccess) refuseNoAccess(config)
   if (config.ipamType !== undefined) return
   if (config.mac === fromIp) {
     throw new CniError('ERR_CONFIG', `Cannot use mac "${fromIp}": without ipam the link has no address`)
@@ -68,6 +70,13 @@ function create(socket: NetlinkSocket, spec: MacvlanSpec, master: Link): void {
   }
 }
 
+/** What is recorded of the link before there is one; a MAC made of the address is not known yet. */
+const chooseLink = ({ hostAccess }: MacvlanConfig, master: Link, wanted: string | undefined): RecordedLink => ({
+  index: randomLinkIndex(),
+  ...(wanted === fromIp ? {} : { mac: wanted ?? randomMac() }),
+  ...(hostAccess ? { hostAccess: master.index } : {}),
+})
+
 export async function add(request: Request, deps: Deps): Promise<Result> {
   const written = macvlanConfig(request)
   const plan = planFor(request, deps)
@@ -85,7 +94,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   if (isForeign(request) && findLink(pod, { name: request.key.ifName }) !== undefined)
     refuseTakenName(request.key.ifName)
   const wanted = config.mode === 'passthru' ? master.mac : config.mac
-  const chosen = { index: randomLinkIndex(), ...(wanted === fromIp ? {} : { mac: wanted ?? randomMac() }) }
+  const chosen = chooseLink(config, master, wanted)
   const macFor = (result: Result, recorded?: string): string =>
     wanted === fromIp ? macOfResult(result) : (wanted ?? recorded ?? randomMac())
 
@@ -110,15 +119,21 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     await timed('create', () => create(home, spec, master))
     if (!fresh) undoCreate()
     const settled = plan.probe
-      ? await timed('probe', () => settleAddresses(request, deps, plan, netns, pod, spec, result))
+      ? await timed('probe', () =>
+          settleAddresses(request, deps, plan, netns, pod, { ...spec, recorded: link }, result),
+        )
       : result
     const mac = plan.probe && wanted === fromIp ? macOfResult(settled) : spec.mac
     if (mac !== spec.mac) setLinkMac(pod, spec.index, mac)
-    if (config.layer3.sourceRouting !== undefined) {
-      const addresses = settled.ips.map(({ address }) => readAddress(address).ip)
-      undo.push('rules', () => removeRules(pod, spec.index, addresses))
+    const more = config.hostAccess
+      ? await timed('host access', () =>
+          grantHostAccess({ host, pod, master, deps, undo }, { ...spec, mac }, link, settled, config.layer3),
+        )
+      : []
+    if (config.hostAccess || config.layer3.sourceRouting !== undefined) {
+      undo.push('rules', () => removeRules(pod, spec.index, podAddresses(settled)))
     }
-    await timed('configure', () => configureLink(pod, netns, { ...spec, mac }, settled, config.layer3))
+    await timed('configure', () => configureLink(pod, netns, { ...spec, mac }, settled, config.layer3, more))
     if (config.layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, spec, settled))
 
     // The kernel has worked beside the disk: a power cut takes both away together.

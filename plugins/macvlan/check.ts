@@ -7,16 +7,15 @@ import { listAddresses } from '../../shared/host/addresses.ts'
 import { findLink, type Link } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
-import { type KernelRoute, type ListedRoute, listRoutes } from '../../shared/host/routes.ts'
+import { type KernelRoute, type ListedRoute, listRoutes, mainTable } from '../../shared/host/routes.ts'
 import { listRules, type SourceRule } from '../../shared/host/rules.ts'
 import { checkClaim, planFor } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import { readAddress, routingOf } from '../routing.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
+import { checkHostAccess } from './host-access.ts'
 import { findMaster } from './master.ts'
-
-const mainTable = 254
 
 const differ = (what: string, found: string, wanted: string): never => {
   throw new CniError('ERR_CHECK', `${what} is ${found}, and should be ${wanted}`)
@@ -108,7 +107,9 @@ export async function check(request: Request, deps: Deps): Promise<void> {
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const link = findOwnLink(pod, request, deps) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
   checkSandbox(attached.sandbox, netns, deps)
-  checkLink(link, config, findMaster(config.masterInContainer ? pod : host, config), attached)
+  const master = findMaster(config.masterInContainer ? pod : host, config)
+  checkLink(link, config, master, attached)
   checkLayer3(pod, link, previous, config.layer3)
+  if (config.hostAccess) checkHostAccess({ host, pod, master }, link, previous, config.layer3)
   await checkClaim(request, deps, previous)
 }

@@ -14,6 +14,7 @@ export const macvlanShape = {
   mac: textOrNone,
   linkInContainer: z._default(z.boolean(), false),
   bcqueuelen: z._default(uint32, 0),
+  hostAccess: z._default(z.boolean(), false),
   ...layer3Shape,
 }
 const schema = keyed(macvlanShape)
@@ -25,6 +26,8 @@ export const macvlanKeyDocs: Record<keyof typeof macvlanShape, string> = {
   mtu: "bytes, 0 to the master's MTU; 0: the master's",
   mac: 'MAC of the link; `runtimeConfig.mac`, CNI_ARGS `MAC` and `args.cni.mac` go before it; none: a random one; `fromIP`: made of the first address',
   linkInContainer: "the master is looked for in the pod's namespace",
+  hostAccess:
+    'the node and the pod reach each other, which a master and its macvlans by themselves do not; needs mode `bridge`, `ipam`, and the master on the node',
   ...layer3KeyDocs,
   bcqueuelen: "length of the master's broadcast queue; 0: the kernel's default",
 }
@@ -39,6 +42,7 @@ export interface MacvlanConfig {
   readonly mac: string | undefined
   readonly masterInContainer: boolean
   readonly broadcastQueueLength: number | undefined
+  readonly hostAccess: boolean
   /** The `ipam.type`; undefined: no addresses, layer 2 only. */
   readonly ipamType: string | undefined
   readonly layer3: Layer3
@@ -54,6 +58,7 @@ export function macvlanConfig(request: Request): MacvlanConfig {
     mac: wantedMac(request, keys.mac),
     masterInContainer: keys.linkInContainer,
     broadcastQueueLength: keys.bcqueuelen || undefined,
+    hostAccess: keys.hostAccess,
     ipamType: request.config.ipam?.type || undefined,
     layer3: layer3Of(keys),
   }

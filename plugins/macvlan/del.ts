@@ -1,12 +1,12 @@
 /**
- * DEL: the interface first, its addresses last. What is absent is done; what fails stays recorded, so that a retry goes
- * on where this one stopped.
+ * DEL: what leads to the interface first, then the interface, its addresses last. What is absent is done; what fails stays
+ * recorded, so that a retry goes on where this one stopped.
  */
 
 import type { AttachmentRecord } from '../../ipam/index.ts'
 import { parseCidr } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
-import type { Request } from '../../shared/cni/request.ts'
+import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
 import { parseResult, type Result } from '../../shared/cni/result.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { SystemError } from '../../shared/host/libc.ts'
@@ -18,6 +18,7 @@ import { messageOf } from '../../shared/message.ts'
 import { release } from '../addresses.ts'
 import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
+import { withdrawHostAccess } from './host-access.ts'
 
 /** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
 function findRecord(request: Request, { store }: Deps): AttachmentRecord | undefined {
@@ -64,12 +65,12 @@ function findOwnIndex(
 async function removeLink(
   netns: Netns,
   request: Request,
-  record: AttachmentRecord | undefined,
   deps: Deps,
+  record: AttachmentRecord | undefined,
+  previous: Result | undefined,
 ): Promise<void> {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
-    const previous = previousOf(request)
     const index = findOwnIndex(socket, request, record, previous)
     if (index === undefined) return
     const held = [...(record?.leases ?? []), ...(previous?.ips ?? [])].flatMap(
@@ -103,8 +104,8 @@ function openOwnNetns(request: Request, record: AttachmentRecord | undefined, { 
   return undefined
 }
 
-/** Waits for other calls of the attachment. On a disk without room for that a DEL goes on alone: it only makes room. */
-async function holdIfRoom({ store, hold }: Deps, { key }: Request): Promise<Disposable | undefined> {
+/** Waits for other calls of what `key` names. On a disk without room for that a DEL goes on alone: it only makes room. */
+async function holdIfRoom({ store, hold }: Deps, key: AttachmentKey): Promise<Disposable | undefined> {
   try {
     return store.exists() ? await hold(key) : undefined
   } catch (error) {
@@ -117,9 +118,12 @@ async function holdIfRoom({ store, hold }: Deps, { key }: Request): Promise<Disp
 
 export async function del(request: Request, deps: Deps): Promise<void> {
   // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
-  using _held = await holdIfRoom(deps, request)
+  using _held = await holdIfRoom(deps, request.key)
   const record = findRecord(request, deps)
+  const previous = previousOf(request)
+  // The node's side goes first, and without the pod's namespace: runtimes exist that do not come back after a failure.
+  await timed('host access', () => withdrawHostAccess(request, deps, record, previous, holdIfRoom))
   using netns = openOwnNetns(request, record, deps)
-  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, record, deps))
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous))
   await timed('release', () => release(request, deps))
 }

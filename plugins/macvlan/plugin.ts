@@ -8,6 +8,7 @@ import { add } from './add.ts'
 import { check } from './check.ts'
 import { type MacvlanConfig, macvlanConfig, macvlanKeyWarnings } from './config.ts'
 import { del } from './del.ts'
+import { collectHostAccess } from './host-access.ts'
 import { findMaster } from './master.ts'
 
 /** An ADD would succeed on a master that is down, and give its pod a wire that leads nowhere. */
@@ -20,7 +21,11 @@ export const macvlanPlugin: Plugin = {
   add,
   del,
   check,
-  gc: collectFor,
+
+  async gc(request, deps) {
+    await collectFor(request, deps)
+    await collectHostAccess(request, deps)
+  },
 
   async status(request, deps) {
     const config = macvlanConfig(request)

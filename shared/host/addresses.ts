@@ -9,7 +9,15 @@ const IFA_LOCAL = 2
 const IFA_BROADCAST = 4
 const IFA_FLAGS = 8
 /** The flags of linux/if_addr.h. */
-const IFA_F = { NODAD: 0x02, OPTIMISTIC: 0x04, DADFAILED: 0x08, TENTATIVE: 0x40 } as const
+const IFA_F = {
+  TEMPORARY: 0x01,
+  NODAD: 0x02,
+  OPTIMISTIC: 0x04,
+  DADFAILED: 0x08,
+  DEPRECATED: 0x20,
+  TENTATIVE: 0x40,
+} as const
+const RT_SCOPE_UNIVERSE = 0
 const ifaddrmsgBytes = 8
 
 /**
@@ -41,6 +49,9 @@ interface ListedAddress extends Cidr {
   readonly tentative: boolean
   /** It found one. */
   readonly duplicated: boolean
+  readonly linkIndex: number
+  /** Others may call it, and keep it in mind: global, in use, and none of those that change for privacy (RFC 8981). */
+  readonly lasting: boolean
 }
 
 /** All addresses of a link, or of all links, both families. */
@@ -54,6 +65,11 @@ export function listAddresses(socket: NetlinkSocket, linkIndex?: number): Listed
       const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS)
       const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? body[2] ?? 0
       const [tentative, duplicated] = [(flags & IFA_F.TENTATIVE) !== 0, (flags & IFA_F.DADFAILED) !== 0]
-      return bytes === undefined ? [] : [{ ip: ipFromBytes(bytes), prefix: body[1] ?? 0, tentative, duplicated }]
+      if (bytes === undefined) return []
+      const ip = ipFromBytes(bytes)
+      // The first flag says "secondary" of an IPv4 address, which lasts as others do.
+      const passing = tentative || duplicated || (flags & (IFA_F.TEMPORARY | IFA_F.DEPRECATED)) !== 0
+      const lasting = body[3] === RT_SCOPE_UNIVERSE && (ip.family === 4 || !passing)
+      return [{ ip, prefix: body[1] ?? 0, tentative, duplicated, linkIndex: body.readUInt32LE(4), lasting }]
     })
 }

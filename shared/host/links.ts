@@ -102,7 +102,7 @@ export function findLink(socket: NetlinkSocket, wanted: { name: string } | { ind
 
 export interface MacvlanSpec {
   readonly name: string
-  /** The index the link shall have, so that nobody needs to look it up afterwards. */
+  /** The index the link shall have, so that nobody needs to look it up afterwards; 0: one of the kernel's choice. */
   readonly index: number
   readonly parentIndex: number
   readonly mode: MacvlanMode

@@ -13,6 +13,7 @@ import { openNetlink } from './sockets.ts'
 
 const NLM_F_REQUEST = 1
 const NLM_F_ACK = 4
+const NLM_F_REPLACE = 0x100
 const NLM_F_EXCL = 0x200
 const NLM_F_DUMP = 0x300
 const NLM_F_CREATE = 0x400
@@ -29,8 +30,16 @@ const headerBytes = 16
  */
 const received = Buffer.allocUnsafeSlow(65536)
 
-/** `create`: it must be new; `add`: beside what is there; `dump`: all of a kind. */
-export const netlinkFlags = { create: NLM_F_CREATE | NLM_F_EXCL, add: NLM_F_CREATE, dump: NLM_F_DUMP }
+/** `create`: it must be new; `add`: beside what is there; `replace`: in its place; `dump`: all of a kind. */
+export const netlinkFlags = {
+  create: NLM_F_CREATE | NLM_F_EXCL,
+  add: NLM_F_CREATE,
+  replace: NLM_F_CREATE | NLM_F_REPLACE,
+  dump: NLM_F_DUMP,
+}
+
+/** Who made a rule or a route: a number above those of linux/rtnetlink.h, so that no other tool's is taken for ours. */
+export const ownProtocol = 201
 
 /** The kernel's number of an address family (linux/socket.h). */
 export const addressFamily = (family: Family): number => (family === 4 ? 2 : 10)
@@ -164,6 +173,8 @@ export function verdictOf(what: string, answer: Answer, sequence: number): Syste
 export interface Step {
   readonly what: string
   readonly message: Message
+  /** Names of errors that are as good as success: of a removal, that there is nothing to remove. */
+  readonly allowed?: readonly string[]
 }
 
 export class NetlinkSocket implements Disposable {
@@ -206,8 +217,11 @@ export class NetlinkSocket implements Disposable {
       for (const answer of splitAnswers(received.subarray(0, length))) {
         if (answer.sequence < first || answer.sequence > last) continue
         const done = answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR
-        if (answer.type === NLMSG_ERROR) failure ??= toSystemError(steps[answer.sequence - first]?.what ?? '', answer)
-        else if (!done) answers.push({ ...answer, body: Buffer.from(answer.body) })
+        const step = steps[answer.sequence - first]
+        if (answer.type === NLMSG_ERROR) {
+          const error = toSystemError(step?.what ?? '', answer)
+          if (error !== undefined && step?.allowed?.includes(error.code) !== true) failure ??= error
+        } else if (!done) answers.push({ ...answer, body: Buffer.from(answer.body) })
         if (!done || answer.sequence !== last) continue
         if (failure !== undefined) throw failure
         return answers

@@ -1,14 +1,36 @@
 /** Routes over rtnetlink (linux/rtnetlink.h). */
-import { type Cidr, cidrNetwork, type Family, formatCidr, type Ip, ipBytes, ipFromBytes } from '../address.ts'
-import { addressFamily, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
+import {
+  type Cidr,
+  cidrNetwork,
+  type Family,
+  familyBits,
+  formatCidr,
+  formatIp,
+  type Ip,
+  ipBytes,
+  ipFromBytes,
+} from '../address.ts'
+import { SystemError } from './libc.ts'
+import {
+  addressFamily,
+  Message,
+  type NetlinkSocket,
+  netlinkFlags,
+  ownProtocol,
+  readAttributes,
+  type Step,
+} from './netlink.ts'
 
 const RTM_NEWROUTE = 24
+const RTM_DELROUTE = 25
 const RTM_GETROUTE = 26
 const RT_TABLE_UNSPEC = 0
-const RT_TABLE_MAIN = 254
+/** RT_TABLE_MAIN: where a route is when no rule leads elsewhere. */
+export const mainTable = 254
 const RTPROT_BOOT = 3
 const RT_SCOPE_UNIVERSE = 0
 const RT_SCOPE_LINK = 253
+const RT_SCOPE_NOWHERE = 255
 const RTN_UNICAST = 1
 const RTNH_F_ONLINK = 4
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15 } as const
@@ -41,16 +63,43 @@ function rtmsg(family: Family): Buffer {
  * through another of its links.
  */
 export function addRoute(linkIndex: number, route: KernelRoute): Step {
+  return { what: `add route to "${formatCidr(route.destination)}"`, message: routeMessage(linkIndex, route) }
+}
+
+/** Makes a route, known as this program's, the only one to its destination with its priority. */
+export function setOwnRoute(linkIndex: number, route: KernelRoute): Step {
+  const message = routeMessage(linkIndex, route, netlinkFlags.replace, ownProtocol)
+  return { what: `set route to "${formatCidr(route.destination)}"`, message }
+}
+
+/** Removes this program's route to one address through a link, if there is one. */
+export function removeOwnRoute(linkIndex: number, ip: Ip): Step {
+  const fixed = rtmsg(ip.family)
+  fixed[1] = familyBits(ip.family)
+  fixed[4] = mainTable
+  fixed[5] = ownProtocol
+  // For a removal: whatever the route's scope is.
+  fixed[6] = RT_SCOPE_NOWHERE
+  const message = new Message(RTM_DELROUTE).fixed(fixed).u32(RTA.OIF, linkIndex).attribute(RTA.DST, ipBytes(ip))
+  return { what: `remove route to "${formatIp(ip)}"`, message, allowed: ['ESRCH'] }
+}
+
+function routeMessage(
+  linkIndex: number,
+  route: KernelRoute,
+  flags = netlinkFlags.add,
+  protocol: number = RTPROT_BOOT,
+): Message {
   const destination = cidrNetwork(route.destination)
   const fixed = rtmsg(destination.ip.family)
   fixed[1] = destination.prefix
   // A table above 255 does not fit the byte; RTA_TABLE carries every one.
-  fixed[4] = route.table === undefined ? RT_TABLE_MAIN : RT_TABLE_UNSPEC
-  fixed[5] = RTPROT_BOOT
+  fixed[4] = route.table === undefined ? mainTable : RT_TABLE_UNSPEC
+  fixed[5] = protocol
   fixed[6] = route.scope ?? (route.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
   fixed[7] = RTN_UNICAST
   if (route.onlink === true) fixed.writeUInt32LE(RTNH_F_ONLINK, 8)
-  const message = new Message(RTM_NEWROUTE, netlinkFlags.add).fixed(fixed).u32(RTA.OIF, linkIndex)
+  const message = new Message(RTM_NEWROUTE, flags).fixed(fixed).u32(RTA.OIF, linkIndex)
   if (destination.prefix > 0) message.attribute(RTA.DST, ipBytes(destination.ip))
   if (route.gateway !== undefined) message.attribute(RTA.GATEWAY, ipBytes(route.gateway))
   if (route.source !== undefined) message.attribute(RTA.PREFSRC, ipBytes(route.source))
@@ -63,7 +112,7 @@ export function addRoute(linkIndex: number, route: KernelRoute): Step {
       if (advmssBytes !== undefined) metrics.u32(RTAX.ADVMSS, advmssBytes)
     })
   }
-  return { what: `add route to "${formatCidr(route.destination)}"`, message }
+  return message
 }
 
 /** A unicast route as the kernel lists it. */
@@ -95,11 +144,29 @@ export function listRoutes(socket: NetlinkSocket, family: Family): ListedRoute[]
     })
 }
 
+/** The link through which the kernel would send to an address; undefined when it has no route. */
+export function linkTowards(socket: NetlinkSocket, ip: Ip): number | undefined {
+  const fixed = rtmsg(ip.family)
+  fixed[1] = familyBits(ip.family)
+  try {
+    const answers = socket.request(
+      'look up route',
+      new Message(RTM_GETROUTE).fixed(fixed).attribute(RTA.DST, ipBytes(ip)),
+    )
+    const route = answers.find(({ type, body }) => type === RTM_NEWROUTE && body[7] === RTN_UNICAST)
+    return route === undefined ? undefined : readAttributes(route.body, rtmsgBytes).get(RTA.OIF)?.readUInt32LE(0)
+  } catch (error) {
+    if (error instanceof SystemError && ['ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL'].includes(error.code))
+      return undefined
+    throw error
+  }
+}
+
 /** The link of the first default route of the main table, IPv4 before IPv6; undefined when there is none. */
 export function defaultRouteLink(socket: NetlinkSocket): number | undefined {
   for (const family of [4, 6] as const) {
     const route = listRoutes(socket, family).find(
-      ({ destination, table, linkIndex }) => destination.prefix === 0 && table === RT_TABLE_MAIN && linkIndex > 0,
+      ({ destination, table, linkIndex }) => destination.prefix === 0 && table === mainTable && linkIndex > 0,
     )
     if (route !== undefined) return route.linkIndex
   }

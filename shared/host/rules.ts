@@ -7,6 +7,7 @@ import {
   Message,
   type NetlinkSocket,
   netlinkFlags,
+  ownProtocol,
   readAttributes,
   type Step,
 } from './netlink.ts'
@@ -17,8 +18,6 @@ const RTM_GETRULE = 34
 const FRA = { SRC: 2, PRIORITY: 6, TABLE: 15, PROTOCOL: 21 } as const
 const FR_ACT_TO_TBL = 1
 const ruleBytes = 12
-/** Who made a rule (FRA_PROTOCOL): numbers above those of linux/rtnetlink.h, so that no other tool's rule is taken for ours. */
-const ownProtocol = 201
 
 /** `from <source>/32 lookup <table>`, or /128. */
 export interface SourceRule {

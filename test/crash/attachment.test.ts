@@ -30,6 +30,8 @@ interface Traced extends Answer {
 /** What a call is about; undefined for one of Node's own. */
 function kindOf(syscall: string, rest: string, dataDir: string): string | undefined {
   if (['setns', 'socket', 'connect'].includes(syscall)) return syscall
+  // The caller's end of standard input and output is a socket, too.
+  if (/^[012]</.test(rest)) return undefined
   // strace knows what a socket is only in its own namespace.
   if (/<(NETLINK|socket):/.test(rest)) return 'netlink'
   if (rest.includes('/proc/sys/net')) return 'sysctl'
@@ -79,16 +81,26 @@ const rulesOf = ({ name }: Pod): string =>
     .join('')
     .replace(/^.*all lookup (local|main|default)\n/gm, '')
 
-/** What is there of an attachment, in the store, in the pod and on the node. */
-const left = (host: Host, pod: Pod): string[] => [
-  ...host.leaseFiles(),
-  ...host.linksOf(pod.name),
-  ...rulesOf(pod)
-    .split('\n')
-    .filter((line) => line !== ''),
-]
+/** What another pod of a host has all the while. */
+const ofOthers = new WeakMap<Host, readonly string[]>()
 
-const isAnError = ({ stdout }: Answer): boolean => typeof JSON.parse(stdout).code === 'number'
+/** What is there of an attachment, in the store, in the pod and on the node; and what of another one is missing. */
+function left(host: Host, pod: Pod): string[] {
+  const others = ofOthers.get(host) ?? []
+  const found = [
+    ...host.leaseFiles(),
+    ...host.linksOf(pod.name),
+    ...host.linksOf(host.node).filter((link) => link !== host.nic && link !== 'switch'),
+    ...host.ownRoutes(),
+    ...rulesOf(pod)
+      .split('\n')
+      .filter((line) => line !== ''),
+  ]
+  const missing = others.filter((one) => !found.includes(one)).map((one) => `not there: ${one}`)
+  return [...found.filter((one) => !others.includes(one)), ...missing]
+}
+
+const isAnError = ({ stdout }: Answer): boolean => stdout !== '' && typeof JSON.parse(stdout).code === 'number'
 
 /** What is wrong after an ADD with a fault; empty when all is as it must be. */
 function judgeAdd(host: Host, pod: Pod, config: object, faulted: Answer): string[] {
@@ -129,16 +141,27 @@ function chosen(points: readonly Point[]): readonly Point[] {
 }
 
 test.each([
-  ['ADD', 'EIO'],
-  ['ADD', 'SIGKILL'],
-  ['DEL', 'EIO'],
-  ['DEL', 'SIGKILL'],
-])('every step of %s can fail when it meets %s', { timeout: 1_200_000 }, (verb, fault) => {
+  ['ADD', 'EIO', 'alone'],
+  ['ADD', 'EIO', 'beside another'],
+  ['ADD', 'SIGKILL', 'alone'],
+  ['ADD', 'SIGKILL', 'beside another'],
+  ['DEL', 'EIO', 'alone'],
+  ['DEL', 'EIO', 'beside another'],
+  ['DEL', 'SIGKILL', 'alone'],
+  ['DEL', 'SIGKILL', 'beside another'],
+])('every step of %s can fail when it meets %s: %s', { timeout: 1_200_000 }, (verb, fault, company) => {
   using host = new Host()
   const pod = host.pod()
-  const config = host.config({ ipam, sourceRouting: true })
+  ip('-n', host.node, 'addr', 'add', '10.70.0.250/24', 'dev', host.nic)
+  ip('-n', host.node, 'addr', 'add', '2001:db8::5/64', 'dev', host.nic, 'nodad')
+  const config = host.config({ ipam, sourceRouting: true, hostAccess: true })
   // The first one makes the directories of the store.
   for (const once of ['ADD', 'DEL']) host.call(once, pod, config)
+  const other = host.pod()
+  if (company !== 'alone') {
+    host.add(other, config)
+    ofOthers.set(host, left(host, pod))
+  }
   const setUp = (): void => {
     if (verb === 'DEL') host.add(pod, config)
   }
@@ -157,8 +180,9 @@ test.each([
     wrong.push(...judge(host, pod, config, faulted).map((why) => `${syscall} ${nth} (${kind}): ${why}`))
     host.call('DEL', pod, config)
   }
+  host.call('DEL', other, config)
   process.stdout.write(
-    `${verb} with ${fault}: ${tried.length} of ${points.length} system calls, ${wrong.length} wrong\n`,
+    `${verb} with ${fault}, ${company}: ${tried.length} of ${points.length} system calls, ${wrong.length} wrong\n`,
   )
   expect(wrong).toEqual([])
 })

@@ -2,8 +2,8 @@
  * A node and its pods as network namespaces, and the packaged program called there as a container runtime calls it.
  *
  * `using host = new Host()` at the head of a test; at its end everything is removed, and whatever the test left behind
- * (a lease, a link in a pod or on the node) makes it fail. With BERTH_TEST_DOOR=agent every node has an agent, and the same tests go
- * through it.
+ * (a lease, a link in a pod or on the node, a route on the node) makes it fail. With BERTH_TEST_DOOR=agent every node has an agent, and
+ * the same tests go through it.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -129,13 +129,20 @@ export class Host implements Disposable {
     return links.map(({ ifname }) => ifname).filter((ifname) => ifname !== 'lo')
   }
 
+  /** The routes of the program on the node, as `ip route` shows them. */
+  ownRoutes(): string[] {
+    const show = (family: string): string =>
+      ip('-n', this.node, family, 'route', 'show', 'table', 'all', 'proto', '201')
+    return ['-4', '-6'].flatMap((family) => show(family).split('\n')).filter((line) => line !== '')
+  }
+
   /** What is there and should not be at the end of a test. */
   leftovers(): string[] {
     const inPods = this.#pods.flatMap(({ name }) =>
       existsSync(`/run/netns/${name}`) ? this.linksOf(name).map((link) => `${name}: ${link}`) : [],
     )
     const onNode = this.linksOf(this.node).filter((link) => link !== this.nic && link !== 'switch')
-    return [...this.leaseFiles(), ...inPods, ...onNode]
+    return [...this.leaseFiles(), ...inPods, ...onNode, ...this.ownRoutes()]
   }
 
   [Symbol.dispose](): void {

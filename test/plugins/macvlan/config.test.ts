@@ -15,6 +15,7 @@ describe('macvlanConfig()', () => {
       mac: undefined,
       masterInContainer: false,
       broadcastQueueLength: undefined,
+      hostAccess: false,
       ipamType: undefined,
       layer3: { acceptRA: undefined, dad: 'off', announce: true, sourceRouting: undefined },
     })
@@ -28,6 +29,7 @@ describe('macvlanConfig()', () => {
       MAC: '02:00:00:00:00:0A',
       LinkInContainer: true,
       bcQueueLen: 500,
+      hostaccess: true,
       acceptRa: true,
       DAD: 'wait',
       Announce: false,
@@ -40,6 +42,7 @@ describe('macvlanConfig()', () => {
       mac: '02:00:00:00:00:0a',
       masterInContainer: true,
       broadcastQueueLength: 500,
+      hostAccess: true,
       ipamType: 'host-local',
       layer3: { acceptRA: true, dad: 'wait', announce: false, sourceRouting: { table: 77 } },
     })
