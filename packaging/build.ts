@@ -6,7 +6,18 @@
  * the injected program is a section that strip would drop. docs/decisions/004-packaging.md has what was tried.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, linkSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -102,6 +113,27 @@ export async function pack(script: string, output: string, assets: Record<string
   })
 }
 
+/** V8 reads a code cache where it lies if that is a multiple of so many bytes in memory, and copies it first if not. */
+const cacheAlignBytes = 8
+
+/**
+ * A code cache as an asset: bytes before it that each say how many they are, 1 to 8, the cache, and what is left of 8 behind it.
+ * packaging/loader.cjs takes it out again.
+ */
+function paddedCache(cache: Buffer, before: number): Buffer {
+  return Buffer.concat([Buffer.alloc(before, before), cache, Buffer.alloc(cacheAlignBytes - before)])
+}
+
+/** Moves the cache within its asset to where V8 need not copy it. A file is mapped by whole pages, so places in it tell those in memory. */
+function alignCache(executable: string, cache: Buffer): void {
+  const packed = paddedCache(cache, cacheAlignBytes)
+  const place = readFileSync(executable).indexOf(packed)
+  if (place < 0) throw new Error(`no code cache in ${executable}`)
+  const fd = openSync(executable, 'r+')
+  writeSync(fd, paddedCache(cache, cacheAlignBytes - (place % cacheAlignBytes)), 0, packed.length, place)
+  closeSync(fd)
+}
+
 if (import.meta.main) {
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
@@ -111,7 +143,10 @@ if (import.meta.main) {
   await bundle(join(root, 'main.ts'), program, 'require, process, loadCli')
   await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
   await warmUp(program, cache)
+  const unpadded = readFileSync(cache)
+  writeFileSync(cache, paddedCache(unpadded, cacheAlignBytes))
   await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, cache })
+  alignCache(join(out, 'berth'), unpadded)
   for (const name of pluginNames) linkSync(join(out, 'berth'), join(out, name))
   process.stdout.write(`packed Node ${process.versions.node} into ${out} (${['berth', ...pluginNames].join(', ')})\n`)
 }
