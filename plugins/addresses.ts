@@ -2,6 +2,7 @@
  * Where an attachment's addresses come from: our own IPAM in the same process, a foreign IPAM plugin, or nowhere
  * (layer 2 only). Whichever it is, the attachment is recorded before the kernel is changed: DEL goes by that record.
  */
+
 import {
   type AttachmentRecord,
   checkLeases,
@@ -15,6 +16,7 @@ import {
   planOf,
   releaseAddresses,
 } from '../ipam/index.ts'
+import { wallClock } from '../shared/clock.ts'
 import { CniError, orUnavailable } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { parseResult, type Result } from '../shared/cni/result.ts'
@@ -97,7 +99,7 @@ export async function claimFor(
   const { record, fresh } = claim(deps.store, request, plan, netns, link)
   if (fresh) {
     undo.push('claim', () => {
-      releaseAddresses(deps.store, request.key, new Date())
+      releaseAddresses(deps.store, request.key, wallClock())
     })
   }
   if (fresh && foreign !== undefined) {
@@ -114,7 +116,7 @@ export async function claimFor(
 export async function release(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'DEL')
-  releaseAddresses(deps.store, request.key, new Date())
+  releaseAddresses(deps.store, request.key, wallClock())
 }
 
 /** The IPAM's part of CHECK. */

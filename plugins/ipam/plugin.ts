@@ -1,4 +1,5 @@
 /** berth-ipam as a plugin of its own, under a main plugin that is not ours. */
+
 import {
   checkLeases,
   checkReady,
@@ -9,6 +10,7 @@ import {
   planOf,
   releaseAddresses,
 } from '../../ipam/index.ts'
+import { wallClock } from '../../shared/clock.ts'
 import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import { parseResult } from '../../shared/cni/result.ts'
 import { openNetnsIfAny } from '../../shared/host/netns.ts'
@@ -28,7 +30,7 @@ export const ipamPlugin: Plugin = {
 
   async del(request, { store }) {
     // The record says what is held: a config that changed or broke since the ADD is no reason to keep an address.
-    releaseAddresses(store, request.key, new Date())
+    releaseAddresses(store, request.key, wallClock())
   },
 
   async check(request, { store }) {
