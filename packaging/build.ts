@@ -28,8 +28,15 @@ const root = join(import.meta.dirname, '..')
 export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
-/** node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself. */
-const nodeOptions = ['--disable-warning=ExperimentalWarning']
+/** Options of Node, none of V8, for which a code cache would be void. */
+const nodeOptions = [
+  // node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself.
+  '--disable-warning=ExperimentalWarning',
+  // V8's threads: a call is too short for four of them to help it, and each has to be started and woken.
+  '--v8-pool-size=1',
+  // No thread that waits for a signal to open a debugger's door.
+  '--disable-sigusr1',
+]
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {
