@@ -1,10 +1,10 @@
 /**
- * The lock around a claim: the kernel's own where one host has the directory for itself, proper-lockfile where several share it.
+ * The lock around a claim: proper-lockfile, standing on what the directory offers.
  *
- * A flock(2) (kernel.ts) is free the moment its holder is dead, and nothing has to be done on top of it. Where it is not to be
- * relied on, proper-lockfile keeps the protocol; its own "mkdir" and "rmdir" (and a clock to guess whether the holder lives) let
- * two waiters in when a holder dies, so through its `fs` option it gets a file with a nonce (shared.ts;
- * docs/decisions/002-store.md). All who use a lock must use it in the same kind.
+ * proper-lockfile's own protocol (mkdir, and a clock to guess whether the holder lives) lets two waiters in when a holder
+ * dies. Through its `fs` option it gets a "mkdir" and a "rmdir" that do not: a flock(2) where one host has the directory for
+ * itself (kernel.ts), a file with a nonce where several share it (shared.ts; docs/decisions/002-store.md). All who use a
+ * lock must use it in the same kind.
  */
 
 import lockfile from 'proper-lockfile'
@@ -13,7 +13,7 @@ import { CniError } from '../../shared/cni/errors.ts'
 import { isErrno } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
 import { noteHeld, signEveryMs } from './held.ts'
-import { holdKernelLock, takeKernelLock } from './kernel.ts'
+import { holdKernelLock, KernelLock } from './kernel.ts'
 import type { LockKind } from './kind.ts'
 import { SharedLock, type SharedLockOptions } from './shared.ts'
 
@@ -96,19 +96,19 @@ function releaseShared(release: () => void, lock: SharedLock): void {
   }
 }
 
-/** Waits for a kernel lock, whose file `take` leaves or removes. Throws ERR_TRY_AGAIN, with `why`, when others have it longer than `waitMs`. */
-function takeKernel(take: typeof takeKernelLock, path: string, why: string, waitMs: number): Disposable {
-  const held = take(path, waitMs)
-  if (held === undefined) throw tryAgain(path, why)
-  return held
+function takeKernel(path: string, why: string, waitMs: number): Disposable {
+  try {
+    return { [Symbol.dispose]: takeOnce(path, new KernelLock(waitMs)) }
+  } catch (error) {
+    throw isErrno(error, 'ELOCKED') ? tryAgain(path, why, error) : error
+  }
 }
 
 /** Runs `work` holding the lock at `path`. Throws ERR_TRY_AGAIN when others hold it longer than `waitMs`. */
 export function withLock<T>(path: string, work: () => T, options: LockOptions = {}): T {
   const { kind, waitMs = lockWaitMaxMs } = options
   const why = `held by another call for more than ${waitMs} ms`
-  const held =
-    kind === 'shared' ? takeShared(path, why, options, waitMs) : takeKernel(takeKernelLock, path, why, waitMs)
+  const held = kind === 'shared' ? takeShared(path, why, options, waitMs) : takeKernel(path, why, waitMs)
   try {
     return work()
   } finally {
@@ -124,5 +124,7 @@ export function holdLock(path: string, options: LockOptions = {}): Disposable {
   const { kind, waitMs = lockWaitMaxMs } = options
   const why = `another call of this attachment runs for more than ${waitMs} ms`
   if (kind === 'shared') return takeShared(path, why, options, waitMs)
-  return takeKernel(holdKernelLock, path, why, waitMs)
+  const held = holdKernelLock(path, waitMs)
+  if (held === undefined) throw tryAgain(path, why)
+  return held
 }

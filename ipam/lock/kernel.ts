@@ -47,8 +47,29 @@ export function holdKernelLock(path: string, waitMs: number): Disposable | undef
   }
 }
 
-/** Holds the flock of a file that stays for the next; undefined when others hold it for longer than `waitMs`. */
-export function takeKernelLock(path: string, waitMs: number): Disposable | undefined {
-  const fd = waitForLock(path, waitMs)
-  return fd === undefined ? undefined : { [Symbol.dispose]: () => closeSync(fd) }
+/** The five calls that proper-lockfile makes, in its words, on the kernel lock. */
+export class KernelLock {
+  readonly #waitMs: number
+  #fd: number | undefined
+
+  constructor(waitMs: number) {
+    this.#waitMs = waitMs
+  }
+
+  mkdirSync(path: string): void {
+    this.#fd = waitForLock(path, this.#waitMs)
+    if (this.#fd === undefined) throw Object.assign(new Error('lock is held'), { code: 'EEXIST' })
+  }
+
+  rmdirSync(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
+  }
+
+  /** A kernel lock is never stale: whoever holds it is alive. */
+  statSync(): { mtime: Date } {
+    return { mtime: new Date() }
+  }
+
+  utimesSync(): void {}
 }
