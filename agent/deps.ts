@@ -1,6 +1,7 @@
 /** The agent's side of a plugin: nothing may stop the process that the others are served by. */
 import { type Claim, GroupCommit, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
 import type { Deps } from '../plugins/deps.ts'
+import { wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
@@ -54,7 +55,7 @@ export class Resources {
     if (root !== '' && !isAlive()) {
       throw new CniError('ERR_TRY_AGAIN', `Cannot release ${key.containerId}/${key.ifName}: the caller is gone`)
     }
-    return await patiently(() => releaseAddresses(this.store, key, new Date()))
+    return await patiently(() => releaseAddresses(this.store, key, wallClock()))
   }
 
   depsFor(environment: Environment, caller: Caller): Deps {

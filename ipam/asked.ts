@@ -1,4 +1,5 @@
 /** What a request asks of the IPAM: its plan, the addresses it names, and who it asks for. */
+import { wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { keyValue } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
@@ -146,6 +147,6 @@ export function claimOf(
     ...(netns === undefined ? {} : { netns: { path: netns.path, ...netns.identity } }),
     pod: podOf(request),
     node: thisNode(),
-    now: new Date(),
+    now: wallClock(),
   }
 }

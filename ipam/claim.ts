@@ -3,7 +3,9 @@
  *
  * Claims that arrive together are decided one after the other and written together: one sync for all (claimTogether).
  */
+
 import { type Ip, sameIp, spanContains } from '../shared/address.ts'
+import type { Instant } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { sameNetns } from '../shared/host/netns.ts'
@@ -181,7 +183,7 @@ export function claimAddresses(store: Store, claim: Claim): Claimed {
 }
 
 /** Throws ERR_EXHAUSTED when one of the plan's ranges has no free address. */
-export function checkFree(store: Store, network: string, plan: Plan, node: Node, now: Date): void {
+export function checkFree(store: Store, network: string, plan: Plan, node: Node, now: Instant): void {
   const key = { network, containerId: '', ifName: '' }
   const ranges = { ...plan, fixed: [] }
   store.locked(() => {
@@ -191,6 +193,6 @@ export function checkFree(store: Store, network: string, plan: Plan, node: Node,
 }
 
 /** Releases all that the attachment holds; false when that is nothing. */
-export function releaseAddresses(store: Store, key: AttachmentKey, now: Date): boolean {
+export function releaseAddresses(store: Store, key: AttachmentKey, now: Instant): boolean {
   return store.exists() && store.locked(() => store.remove(key, now.getTime()))
 }

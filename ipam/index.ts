@@ -1,4 +1,5 @@
 /** The IPAM's door: what the plugins, and whoever else keeps attachments, may use of it. */
+import { wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { keyValue, nearMisses } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
@@ -84,7 +85,7 @@ export function checkLeases(store: Store, request: Request, previous: Result): v
 /** The IPAM's part of STATUS. Throws what an ADD would throw now: a store that cannot be written, a range without a free address. */
 export function checkReady(store: Store, network: string, plan: Plan): void {
   store.checkWritable()
-  if (plan.rangeSets.length > 0) checkFree(store, network, plan, thisNode(), new Date())
+  if (plan.rangeSets.length > 0) checkFree(store, network, plan, thisNode(), wallClock())
 }
 
 /** Lines that a GC writes of what it keeps, and as many of what is damaged: a node in trouble has thousands of either. */

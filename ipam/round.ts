@@ -1,5 +1,7 @@
 /** One stay in the lock: what is decided in it, and the records of that. */
+
 import { formatCidr, formatIp, type Ip, sameIp, spanContains } from '../shared/address.ts'
+import type { Instant } from '../shared/clock.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { decide, type Grant, type Held, type RequestedAddress } from './decide.ts'
 import {
@@ -24,7 +26,7 @@ export interface Claim {
   readonly netns?: AttachmentRecord['netns']
   readonly pod?: AttachmentRecord['pod']
   readonly node: Node
-  readonly now: Date
+  readonly now: Instant
 }
 
 const toLease = ({ address, space, gateway, range }: Grant): Lease => ({

@@ -6,7 +6,17 @@
  * the injected program is a section that strip would drop. docs/decisions/004-packaging.md has what was tried.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -19,7 +29,18 @@ export const work = join(root, 'dist', 'work')
 const out = join(root, 'dist', 'cni')
 
 /** node:ffi warns on standard error that it is experimental; the version is pinned and the binding checks itself. */
-const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
+const quiet = '--disable-warning=ExperimentalWarning'
+
+/** Options of Node and the few of V8 for which a code cache is not void. */
+const nodeOptions = [
+  quiet,
+  // V8's threads: a call is too short for four of them to help it, and each has to be started and woken.
+  '--v8-pool-size=1',
+  // No thread that waits for a signal to open a debugger's door.
+  '--disable-sigusr1',
+  // MiB: a call stays below it, and the agent's memory does not grow with how much it has to do.
+  '--max-semi-space-size=1',
+]
 
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {
@@ -81,8 +102,13 @@ async function warmUp(program: string, cache: string): Promise<void> {
   }
 }
 
-/** Packs a CommonJS script, with assets by name, into an executable. */
-export async function pack(script: string, output: string, assets: Record<string, string> = {}): Promise<void> {
+/** Packs a CommonJS script, with options of Node and assets by name, into an executable. */
+export async function pack(
+  script: string,
+  output: string,
+  options: readonly string[] = [quiet],
+  assets: Record<string, string> = {},
+): Promise<void> {
   const node = join(work, 'node')
   copyFileSync(process.execPath, node)
   execFileSync('strip', [node])
@@ -95,12 +121,33 @@ export async function pack(script: string, output: string, assets: Record<string
     seaConfig: {
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
-      execArgv: nodeOptions,
+      execArgv: options,
       // A NODE_OPTIONS in the runtime's environment is not for us, and V8 options in it would void the cache.
       execArgvExtension: 'none',
       assets,
     },
   })
+}
+
+/** V8 reads a code cache where it lies if that is a multiple of so many bytes in memory, and copies it first if not. */
+const cacheAlignBytes = 8
+
+/**
+ * A code cache as an asset: bytes before it that each say how many they are, 1 to 8, the cache, and what is left of 8 behind it.
+ * packaging/loader.cjs takes it out again.
+ */
+function paddedCache(cache: Buffer, before: number): Buffer {
+  return Buffer.concat([Buffer.alloc(before, before), cache, Buffer.alloc(cacheAlignBytes - before)])
+}
+
+/** Moves the cache within its asset to where V8 need not copy it. A file is mapped by whole pages, so places in it tell those in memory. */
+function alignCache(executable: string, cache: Buffer): void {
+  const packed = paddedCache(cache, cacheAlignBytes)
+  const place = readFileSync(executable).indexOf(packed)
+  if (place < 0) throw new Error(`no code cache in ${executable}`)
+  const fd = openSync(executable, 'r+')
+  writeSync(fd, paddedCache(cache, cacheAlignBytes - (place % cacheAlignBytes)), 0, packed.length, place)
+  closeSync(fd)
 }
 
 if (import.meta.main) {
@@ -113,7 +160,10 @@ if (import.meta.main) {
   await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
   await bundle(join(root, 'agent', 'main.ts'), agent, 'require, process')
   await warmUp(program, cache)
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), { program, cli, agent, cache })
+  const unpadded = readFileSync(cache)
+  writeFileSync(cache, paddedCache(unpadded, cacheAlignBytes))
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), nodeOptions, { program, cli, agent, cache })
+  alignCache(join(out, 'berth'), unpadded)
   installLauncher(out, archOf(process.arch))
   process.stdout.write(
     `packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`,

@@ -12,9 +12,12 @@ const textOf = (asset) => Buffer.from(getRawAsset(asset)).latin1Slice()
 const loadText = (name) =>
   new Script(textOf(name), { filename: `berth-${name}.js` }).runInThisContext()(require, process)
 
+// Between padding that puts it where V8 need not copy it; the first byte says how much comes before (packaging/build.ts).
+const padded = new Uint8Array(getRawAsset('cache'))
+const [before] = padded
 const program = new Script(textOf('program'), {
   filename: 'berth.js',
-  cachedData: new Uint8Array(getRawAsset('cache')),
+  cachedData: padded.subarray(before, padded.length - 8 + before),
 })
 if (program.cachedDataRejected && process.env.BERTH_LOG === 'debug') {
   process.stderr.write('berth: debug: the code cache is not for this Node: the start is slower, nothing else\n')

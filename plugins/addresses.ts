@@ -2,6 +2,7 @@
  * Where an attachment's addresses come from: our own IPAM in the same process, a foreign IPAM plugin, or nowhere
  * (layer 2 only). Whichever it is, the attachment is recorded before the kernel is changed: DEL goes by that record.
  */
+
 import {
   type AttachmentRecord,
   checkLeases,

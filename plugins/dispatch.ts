@@ -3,7 +3,7 @@ import { type CniError, renderError, toCniError } from '../shared/cni/errors.ts'
 import { type Environment, parseRequest, type Request } from '../shared/cni/request.ts'
 import { renderResult } from '../shared/cni/result.ts'
 import { newestVersion, supportedVersions } from '../shared/cni/versions.ts'
-import { log, timed } from '../shared/log.ts'
+import { log, timedNow } from '../shared/log.ts'
 import type { Deps, Plugin } from './deps.ts'
 import { ipamPlugin } from './ipam/plugin.ts'
 import { macvlanPlugin } from './macvlan/plugin.ts'
@@ -52,7 +52,7 @@ export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
   let cniVersion: string | undefined
   try {
     if (call.environment.CNI_COMMAND === 'VERSION') return versionReply()
-    const request = await timed('parse', () =>
+    const request = timedNow('parse', () =>
       parseRequest(call.environment, call.readStdin, (version) => {
         cniVersion = version
       }),

@@ -1,9 +1,10 @@
 /**
  * The keys of a main plugin that say how a link with addresses is to behave: the same for every plugin that makes one.
  */
-import * as z from 'zod/mini'
+
 import { CniError } from '../shared/cni/errors.ts'
 import { keyed, readKeys, uint32 } from '../shared/cni/keys.ts'
+import * as z from '../shared/cni/schema.ts'
 
 export const layer3Shape = {
   acceptRA: z.optional(z.boolean()),

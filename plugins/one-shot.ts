@@ -1,5 +1,6 @@
 /** The one-shot door's side of a plugin: nobody else is served meanwhile, so everything may simply wait. */
 import { claimAddresses, openStore, releaseAddresses } from '../ipam/index.ts'
+import { wallClock } from '../shared/clock.ts'
 import { dataDirOf } from '../shared/data-dir.ts'
 import { deleteLink } from '../shared/host/links.ts'
 import type { Deps } from './deps.ts'
@@ -13,7 +14,7 @@ export function oneShotDeps(environment: Deps['environment']): Deps {
     resident: false,
     hold: (key) => store.hold(key),
     claim: (claim) => claimAddresses(store, claim),
-    release: (key) => releaseAddresses(store, key, new Date()),
+    release: (key) => releaseAddresses(store, key, wallClock()),
     deleteLink: (_netns, socket, index) => void deleteLink(socket, index),
   }
 }

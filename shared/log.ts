@@ -33,6 +33,16 @@ export function log(level: LogLevel, message: string): void {
   }
 }
 
+/** As timed(), for a step that waits for nothing. */
+export function timedNow<T>(step: string, work: () => T): T {
+  const start = monotonicMs()
+  try {
+    return work()
+  } finally {
+    log('debug', `step ${step}: ${(monotonicMs() - start).toFixed(3)} ms`)
+  }
+}
+
 /** Runs one step of a call; at level debug a line says how long it took, in milliseconds. */
 export async function timed<T>(step: string, work: () => T | Promise<T>): Promise<T> {
   const start = monotonicMs()

@@ -2,7 +2,7 @@
  * What the dialects have in common: reading addresses, bounds and routes, building ranges, and the keys that Berth adds to
  * every one of them. Whatever does not parse, lies outside its subnet or is inverted is an error that names key and value.
  */
-import * as z from 'zod/mini'
+
 import {
   type Cidr,
   cidrNetwork,
@@ -20,6 +20,7 @@ import {
 import { CniError } from '../../shared/cni/errors.ts'
 import { type keyed, textOrNone, texts, uint32 } from '../../shared/cni/keys.ts'
 import type { Route } from '../../shared/cni/result.ts'
+import * as z from '../../shared/cni/schema.ts'
 import { type FixedAddress, mergeSpans, type Plan, type Range, usableSpan } from '../plan.ts'
 
 /** The shapes are functions: each schema costs its making, and a call needs those of one dialect, a DEL none. */

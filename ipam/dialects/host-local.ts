@@ -2,10 +2,11 @@
  * The host-local dialect, into a Plan. Its texts are the peer's where it has them; unlike it, subnets of one and two
  * addresses may be used.
  */
-import * as z from 'zod/mini'
+
 import { cidrNetwork, familyBits, formatIp, sameIp } from '../../shared/address.ts'
 import { keyed, keyValue, readKeys, text, textOrNone } from '../../shared/cni/keys.ts'
 import { type Dns, routesSchema } from '../../shared/cni/result.ts'
+import * as z from '../../shared/cni/schema.ts'
 import { crc32 } from '../ledger/crc32.ts'
 import { type Plan, type Range, usableSpan } from '../plan.ts'
 import {

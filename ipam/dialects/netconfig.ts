@@ -2,10 +2,11 @@
  * The netconfig dialect: the networks of an OpenStack `NetConfig`, and what an `IPSet` would request of them, into a Plan.
  * Checked as its webhook does; besides, a range of a single address is allowed, and gateways are never leased.
  */
-import * as z from 'zod/mini'
+
 import { type Cidr, cidrNetwork, formatCidr, formatIp, type Ip, sameIp, spanContains } from '../../shared/address.ts'
 import { keyed, readKeys, text, textOrNone, texts, uint32 } from '../../shared/cni/keys.ts'
 import type { Route } from '../../shared/cni/result.ts'
+import * as z from '../../shared/cni/schema.ts'
 import { defaultSpace, type FixedAddress, type Plan, type Range, usableSpan } from '../plan.ts'
 import {
   berthKeyDocs,
@@ -22,11 +23,11 @@ import {
 import type { Dialect, DialectInput } from './dialect.ts'
 
 export function netConfigShape() {
-  const listOf = <Schema extends z.ZodMiniType>(schema: Schema) => z._default(z.array(schema), [])
+  const listOf = <Schema extends z.$ZodType>(schema: Schema) => z._default(z.array(schema), [])
   const subnet = keyed({
     name: text,
     cidr: text,
-    vlan: z.optional(z.int().check(z.gte(0), z.lte(4094))),
+    vlan: z.optional(z.int(z.gte(0), z.lte(4094))),
     gateway: textOrNone,
     allocationRanges: listOf(keyed({ start: text, end: text })),
     excludeAddresses: z._default(texts, []),

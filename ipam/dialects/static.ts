@@ -2,10 +2,11 @@
  * The static dialect: the config itself names the addresses. Unlike with the peer they are recorded, so that two attachments
  * cannot both have one.
  */
-import * as z from 'zod/mini'
+
 import { keyed, readKeys, text, textOrNone } from '../../shared/cni/keys.ts'
 import { dnsSchema } from '../../shared/cni/netconf.ts'
 import { routesSchema } from '../../shared/cni/result.ts'
+import * as z from '../../shared/cni/schema.ts'
 import type { Plan } from '../plan.ts'
 import { berthKeyDocs, berthShape, finishPlan, readFixed, readRouters } from './common.ts'
 import type { Dialect, DialectInput } from './dialect.ts'

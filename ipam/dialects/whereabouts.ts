@@ -4,11 +4,12 @@
  * Stricter than the peer where it is sloppy: a bound or an exclusion that does not parse, lies outside its range or is
  * inverted is an error that names it. Keys that only its cluster storage needs are accepted and unused.
  */
-import * as z from 'zod/mini'
+
 import { type Cidr, cidrNetwork, cidrSpan, formatCidr, type Ip, parseCidr, spanContains } from '../../shared/address.ts'
 import { keyed, keyValue, readKeys, text, textOrNone, texts } from '../../shared/cni/keys.ts'
 import { dnsSchema } from '../../shared/cni/netconf.ts'
 import { routesSchema } from '../../shared/cni/result.ts'
+import * as z from '../../shared/cni/schema.ts'
 import { defaultSpace, type Plan, type Range } from '../plan.ts'
 import {
   type Bound,
@@ -31,7 +32,7 @@ import type { Dialect, DialectInput } from './dialect.ts'
 export function whereaboutsShape() {
   const list = z._default(texts, [])
   const rangeShape = { range: textOrNone, range_start: textOrNone, range_end: textOrNone, exclude: list }
-  const name = text.check(
+  const name = z.string(
     z.regex(/^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,99})?$/, { error: 'must be letters, digits, "_", "." or "-"' }),
   )
   return {

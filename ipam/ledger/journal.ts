@@ -5,6 +5,7 @@
  * are not synced: every record is in the journal first, and at the first claim after a boot what the disk lost is made again
  * from there. Nothing is ever read from it otherwise.
  */
+
 import {
   closeSync,
   constants,
@@ -17,6 +18,7 @@ import {
   readSync,
   writeSync,
 } from 'node:fs'
+import { instantAt } from '../../shared/clock.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { readIfExists, sizeOf, syncDirectory, writeFully } from '../../shared/disk.ts'
 import { syncFilesystem } from '../../shared/host/libc.ts'
@@ -97,7 +99,7 @@ export class Journal {
    */
   release(key: AttachmentKey, nowMs: number, synced = false): void {
     try {
-      const line = `${releasedPrefix}${new Date(nowMs).toISOString()} ${attachmentName(key)}\n`
+      const line = `${releasedPrefix}${instantAt(nowMs).toISOString()} ${attachmentName(key)}\n`
       this.#write((fd) => {
         // Otherwise only where there is room already: a full disk must not keep an address, nor a release wait for it to grow.
         if (!synced && readEnd(fd) + Buffer.byteLength(line) > fstatSync(fd).size) return

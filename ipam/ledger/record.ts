@@ -1,8 +1,9 @@
 /** The record of an attachment and its leases, as the store keeps it (ipam/FORMAT.md). */
-import * as z from 'zod/mini'
+
 import { type Ip, parseCidr, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
+import * as z from '../../shared/cni/schema.ts'
 import { defaultSpace } from '../plan.ts'
 import { crc32 } from './crc32.ts'
 
@@ -11,7 +12,7 @@ export const recordFormat = 1
 /** Made when a record is first read: an ADD of a new attachment reads none, and need not pay for it. */
 function makeSchema() {
   const text = z.string()
-  const index = z.int().check(z.gte(1), z.lte(0x7fffffff))
+  const index = z.int(z.gte(1), z.lte(0x7fffffff))
   return z.strictObject({
     format: z.literal(recordFormat),
     network: text,
@@ -20,7 +21,7 @@ function makeSchema() {
     leases: z.array(
       z.strictObject({
         /** CIDR text: the address and the length of its subnet. */
-        address: text.check(z.refine((address) => parseCidr(address) !== undefined)),
+        address: z.string(z.refine((address: string) => parseCidr(address) !== undefined)),
         gateway: z.optional(text),
         range: text,
         /** Absent: the default one. */
@@ -33,7 +34,7 @@ function makeSchema() {
     netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
     pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),
     /** A released attachment keeps its addresses this long for a pod of the same name. */
-    keepMs: z.optional(z.int().check(z.gte(0))),
+    keepMs: z.optional(z.int(z.gte(0))),
     /** The IPAM that it was taken over from: nobody told its namespace, so only DEL, GC and people release it. */
     imported: z.optional(text),
     /** The node's name: in a store that nodes share, each judges only its own namespaces. */

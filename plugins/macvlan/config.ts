@@ -1,8 +1,9 @@
 /** The keys of berth-macvlan, their defaults, and what a call makes of them. */
-import * as z from 'zod/mini'
+
 import { keyed, nearMisses, readKeys, textOrNone, uint32 } from '../../shared/cni/keys.ts'
 import { netConfKeys } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
+import * as z from '../../shared/cni/schema.ts'
 import type { MacvlanMode } from '../../shared/host/links.ts'
 import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
 import { wantedMac } from './mac.ts'

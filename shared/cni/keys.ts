@@ -2,8 +2,9 @@
  * How config objects are read: keys match case-insensitively as in the reference library (`RuntimeConfig`), an exact
  * match wins, null is absence, unknown keys are left to others, and a near miss of a known key is worth a warning.
  */
-import * as z from 'zod/mini'
+
 import { CniError } from './errors.ts'
+import * as z from './schema.ts'
 
 const isObject = (raw: unknown): raw is Record<string, unknown> =>
   typeof raw === 'object' && raw !== null && !Array.isArray(raw)
@@ -21,8 +22,8 @@ export function keyValue(raw: unknown, key: string): unknown {
  * The values of objects under the names that their schema knows; what it does not know is dropped. A walk of its own before
  * zod's: a transform in every object schema made two more schemas of each, and those are what a cold start waits for.
  */
-function foldKeys(schema: z.core.$ZodType, raw: unknown): unknown {
-  const def = (schema as z.core.$ZodTypes)._zod.def
+function foldKeys(schema: z.$ZodType, raw: unknown): unknown {
+  const def = (schema as z.$ZodTypes)._zod.def
   if (def.type === 'optional' || def.type === 'default') return foldKeys(def.innerType, raw)
   if (def.type === 'array') return Array.isArray(raw) ? raw.map((value) => foldKeys(def.element, value)) : raw
   if (def.type !== 'object' || !isObject(raw)) return raw
@@ -35,7 +36,7 @@ function foldKeys(schema: z.core.$ZodType, raw: unknown): unknown {
 }
 
 /** An object schema for readKeys, which matches its keys as this module says. */
-export const keyed = <Shape extends z.core.$ZodShape>(shape: Shape) => z.object(shape, { error: 'must be an object' })
+export const keyed = <Shape extends z.$ZodShape>(shape: Shape) => z.object(shape, { error: 'must be an object' })
 
 // Schemas that many keys share: each costs its making in every call.
 export const text = z.string()
@@ -44,7 +45,7 @@ export const optionalText = z.optional(text)
 export const textOrNone = z._default(text, '')
 export const texts = z.array(text)
 /** The kernel keeps MTUs, metrics and the like in 32 bits. */
-export const uint32 = z.int().check(z.gte(0), z.lte(0xffffffff))
+export const uint32 = z.int(z.gte(0), z.lte(0xffffffff))
 
 /** A value as messages quote it. */
 const spell = (value: unknown): string => JSON.stringify(value)?.slice(0, 200) ?? 'nothing'
@@ -56,7 +57,7 @@ const valueAt = (raw: unknown, path: readonly PropertyKey[]): unknown =>
 export const spellAt = (raw: unknown, path: readonly PropertyKey[]): string => spell(valueAt(raw, path))
 
 /** Reads `raw` by `schema`; throws ERR_CONFIG that names the key (below `where`), the value and what it must be. */
-export function readKeys<Schema extends z.ZodMiniType>(schema: Schema, raw: unknown, where: string): z.output<Schema> {
+export function readKeys<Schema extends z.$ZodType>(schema: Schema, raw: unknown, where: string): z.output<Schema> {
   const read = z.safeParse(schema, foldKeys(schema, raw))
   if (read.success) return read.data
   const issue = read.error.issues[0]

@@ -1,6 +1,7 @@
 /** The keys that every CNI config may carry, whatever its plugin (SPEC sections 1 and 2, CONVENTIONS.md). */
-import * as z from 'zod/mini'
+
 import { keyed, keyValue, optionalText, readKeys, text, textOrNone, texts } from './keys.ts'
+import * as z from './schema.ts'
 
 const optionalTexts = z.optional(texts)
 

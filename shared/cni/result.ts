@@ -2,11 +2,12 @@
  * The result of an ADD, in one shape inside the program, read from and rendered to every version of the
  * specification (SPEC section 5; for 0.1.0-0.4.0 the schemas of those releases).
  */
-import * as z from 'zod/mini'
+
 import { parseCidr } from '../address.ts'
 import { CniError } from './errors.ts'
 import { keyed, optionalText, readKeys, text, uint32 } from './keys.ts'
 import { dnsSchema } from './netconf.ts'
+import * as z from './schema.ts'
 import { atLeast, type CniVersion, impliedVersion, parseVersion } from './versions.ts'
 
 const count = z.optional(uint32)
@@ -18,7 +19,7 @@ const routeSchema = keyed({
   advmss: count,
   priority: count,
   table: count,
-  scope: z.optional(z.int().check(z.gte(0), z.lte(255))),
+  scope: z.optional(z.int(z.gte(0), z.lte(255))),
 })
 export const routesSchema = z.array(routeSchema)
 

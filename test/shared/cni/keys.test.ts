@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import * as z from 'zod/mini'
 import { keyed, nearMisses, readKeys } from '../../../shared/cni/keys.ts'
+import * as z from '../../../shared/cni/schema.ts'
 import { failureOf } from '../failures.ts'
 
 const schema = keyed({
