@@ -117,7 +117,8 @@ export function withLock<T>(path: string, work: () => T, options: LockOptions = 
 }
 
 /**
- * Holds a lock for as long as a call of one attachment lasts, in a file that is there only meanwhile. A runtime that lost a
+ * Holds a name for as long as a call of one attachment lasts: on one host in the file `.locks` beside it, on a share in a file of
+ * that name which is there only meanwhile. A runtime that lost a
  * call starts the next one while the first still runs; each must find what the other left, not what it is about to do.
  */
 export function holdLock(path: string, options: LockOptions = {}): Disposable {

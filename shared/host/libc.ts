@@ -40,6 +40,7 @@ const numbersOf = {
     bind: 49,
     setsockopt: 54,
     getsockopt: 55,
+    fcntl: 72,
     flock: 73,
     exit_group: 231,
     unshare: 272,
@@ -47,6 +48,7 @@ const numbersOf = {
     setns: 308,
   },
   arm64: {
+    fcntl: 25,
     flock: 32,
     exit_group: 94,
     unshare: 97,
@@ -134,6 +136,23 @@ export function tryFlock(fd: number): boolean {
   const result = systemCall('flock', fd, LOCK_EX | LOCK_NB)
   const [EINTR, EAGAIN] = [4, 11]
   if (result < 0 && result !== -EAGAIN && result !== -EINTR) throw new SystemError('flock', -result)
+  return result === 0
+}
+
+const F_OFD_SETLK = 37 // linux/fcntl.h
+const F_WRLCK = 1
+const flockBytes = 32
+
+/** Takes the lock of one byte of an open file for as long as that is open (fcntl_locking(2)); false when another holds it. */
+export function tryLockByte(fd: number, place: number): boolean {
+  // struct flock: type, from where (0: the beginning), start, length.
+  const wish = Buffer.alloc(flockBytes)
+  wish.writeInt16LE(F_WRLCK, 0)
+  wish.writeBigInt64LE(BigInt(place), 8)
+  wish.writeBigInt64LE(1n, 16)
+  const result = systemCall('fcntl', fd, F_OFD_SETLK, wish)
+  const [EINTR, EAGAIN, EACCES] = [4, 11, 13]
+  if (result < 0 && ![-EINTR, -EAGAIN, -EACCES].includes(result)) throw new SystemError('fcntl', -result)
   return result === 0
 }
 

@@ -98,5 +98,8 @@ export function namesOfContainer(dataDir: string, containerId: string): string[]
     })
     .map(({ name }) => `leases/${name}`)
   const calls = join(dataDir, 'calls')
-  return [...inLeases, ...(existsSync(calls) ? readdirSync(calls).map((name) => `calls/${name}`) : [])]
+  return [
+    ...inLeases,
+    ...(existsSync(calls) ? readdirSync(calls).flatMap((name) => (name === '.locks' ? [] : [`calls/${name}`])) : []),
+  ]
 }

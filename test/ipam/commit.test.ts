@@ -1,10 +1,11 @@
+import { closeSync, openSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Claim, Claimed } from '../../ipam/claim.ts'
 import { GroupCommit } from '../../ipam/commit.ts'
 import { FileStore } from '../../ipam/ledger/file-store.ts'
 import type { AttachmentRecord } from '../../ipam/ledger/record.ts'
-import { holdLock } from '../../ipam/lock/index.ts'
 import { CniError } from '../../shared/cni/errors.ts'
+import { tryFlock } from '../../shared/host/libc.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { claimOf } from './claims.ts'
 import { planOf, rangeOf } from './plans.ts'
@@ -42,10 +43,11 @@ describe('GroupCommit.claim()', () => {
   it('waits without stopping the process while another process has the lock', async () => {
     const path = temporaryDirectory()
     commit = new GroupCommit(new FileStore(path, { lockedMs: 0 }))
-    const other = holdLock(`${path}/lock`)
+    const other = openSync(`${path}/lock`, 'w')
+    expect(tryFlock(other)).toBe(true)
     let turns = 0
     const counting = setInterval(() => turns++, 1)
-    setTimeout(() => other[Symbol.dispose](), 60)
+    setTimeout(() => closeSync(other), 60)
     expect(await outcomesOf(claims(3))).toEqual(addresses(3))
     clearInterval(counting)
     expect(turns).toBeGreaterThan(5)

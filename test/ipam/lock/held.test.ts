@@ -55,11 +55,12 @@ describe('checkHeld()', () => {
   })
 
   it('has nothing to ask about a lock of kind kernel', () => {
-    using _held = holdLock(path)
-    gaveSign()
-    vi.advanceTimersByTime(60_000)
-    checkHeld()
-    expect(gaveSign()).toBe(false)
+    withLock(path, () => {
+      gaveSign()
+      vi.advanceTimersByTime(60_000)
+      checkHeld()
+      expect(gaveSign()).toBe(false)
+    })
   })
 })
 

@@ -1,5 +1,5 @@
-import { existsSync, lstatSync, readdirSync, symlinkSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, lstatSync, readdirSync, symlinkSync, unlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { holdLock, withLock } from '../../../ipam/lock/index.ts'
 import { failureOf } from '../../shared/failures.ts'
@@ -68,14 +68,25 @@ describe('withLock() of kind kernel', () => {
 })
 
 describe('holdLock() of kind kernel', () => {
-  it('keeps others out until it is disposed of, with a file that is there only meanwhile', () => {
+  it('keeps others out until it is disposed of, with a byte of a file', () => {
     const hold = holdLock(path)
-    expect(readdirSync(dirname(path))).toEqual(['lock'])
     const failure = failureOf(() => holdLock(path, { waitMs: 20 }))
     expect(failure.errorName).toBe('ERR_TRY_AGAIN')
     expect(failure.message).toBe(`Cannot lock "${path}": another call of this attachment runs for more than 20 ms`)
     hold[Symbol.dispose]()
-    expect(readdirSync(dirname(path))).toEqual([])
+    expect(readdirSync(dirname(path))).toEqual(['.locks'])
     holdLock(path, { waitMs: 20, kind: 'kernel' })[Symbol.dispose]()
+  })
+
+  it('keeps nobody out who holds another name', () => {
+    const names = Array.from({ length: 200 }, (_, index) => `${path}-${index}`)
+    for (const one of names.map((name) => holdLock(name, { waitMs: 0 }))) one[Symbol.dispose]()
+  })
+
+  it('stands on the file that the others see when somebody removed the one before', () => {
+    using _lost = holdLock(path)
+    unlinkSync(join(dirname(path), '.locks'))
+    using _held = holdLock(path, { waitMs: 0 })
+    expect(failureOf(() => holdLock(path, { waitMs: 0 })).errorName).toBe('ERR_TRY_AGAIN')
   })
 })
