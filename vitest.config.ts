@@ -8,6 +8,7 @@ const bothDoors = [
   'check',
   'cnitool',
   'dialects',
+  'host-access*',
   'ipam',
   'layer3',
   'macvlan',

@@ -110,7 +110,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     using stranger = cnitool(host)
     const answer = stranger.collect([])
     expect(answer).toMatchObject({ exitCode: 0, stdout: '' })
-    expect(answer.stderr).toMatch(/^[^\n]*GC keeps [^\n]*its network namespace is alive[^\n]*\n$/)
+    expect(answer.stderr + host.agentLog()).toMatch(/^[^\n]*GC keeps [^\n]*its network namespace is alive[^\n]*\n$/)
     expect(answer.stderr).toContain(containerIdOf(alive))
     expect(held(host)).toEqual(['172.17.0.30'])
     expect(client.call('check', alive)).toEqual(silence)

@@ -83,6 +83,11 @@ export class Host implements Disposable {
     }
   }
 
+  /** What a process of its own would write to its standard error; '' where there is no agent. */
+  agentLog(): string {
+    return this.#agent?.log() ?? ''
+  }
+
   #command(plugin = 'berth-macvlan'): string[] {
     return ['netns', 'exec', this.node, plugin.startsWith('/') ? plugin : join(binaries, plugin)]
   }
@@ -92,10 +97,9 @@ export class Host implements Disposable {
     const input = typeof config === 'string' ? config : JSON.stringify(config)
     const env = this.environment(verb, pod, options)
     const limits = { timeout: callTimeoutMs, killSignal: 'SIGKILL' } as const
-    const before = this.#agent?.log().length
+    const before = this.agentLog().length
     const done = spawnSync('ip', this.#command(options.plugin), { input, encoding: 'utf8', env, ...limits })
-    // What a process of its own would write to its standard error, the agent has in its log.
-    const logged = this.#agent?.log().slice(before) ?? ''
+    const logged = this.agentLog().slice(before)
     return { exitCode: done.status, stdout: done.stdout, stderr: done.stderr + logged }
   }
 
