@@ -49,7 +49,7 @@ export class Agent implements Disposable {
     const command = ['ip', 'netns', 'exec', node, join(binaries, 'berth'), 'agent']
     const places = ['--run-dir', this.runDir, '--data-dir', dataDir]
     const script = '"$@" </dev/null >>"$LOG" 2>&1 & echo $!'
-    const env = { ...process.env, LOG: this.#log }
+    const env = { ...process.env, LOG: this.#log, BERTH_LOG: 'warn' }
     // One that was there before leaves its socket when it is killed.
     const inode = (): number | undefined => statSync(this.socket, { throwIfNoEntry: false })?.ino
     const before = inode()
