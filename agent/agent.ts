@@ -9,6 +9,7 @@ import { Line } from './line.ts'
 import { callServer } from './server.ts'
 import { Place } from './sockets.ts'
 import { warmUp } from './warm.ts'
+import { type Answered, type Facts, unwatched, type Watch } from './watch.ts'
 
 interface AgentOptions {
   /** Its socket is the first that launchers try. */
@@ -17,6 +18,7 @@ interface AgentOptions {
   readonly dataDir: string
   /** Whether it makes calls of its own first, so that no other is slow. */
   readonly warm: boolean
+  readonly watch?: Watch
 }
 
 const declined = { exitCode: 0, stdout: '', declined: true } as const
@@ -45,10 +47,11 @@ export class Agent {
   readonly #resources: Resources
   readonly #options: AgentOptions
   #places: readonly Place[] = []
+  #state: Facts['state'] = 'warming up'
 
   constructor(options: AgentOptions) {
     this.#options = options
-    this.#resources = new Resources(options.dataDir)
+    this.#resources = new Resources(options.dataDir, options.watch)
   }
 
   async #answer(call: CallFrame, peer: Peer): ReturnType<typeof dispatch> {
@@ -62,17 +65,27 @@ export class Agent {
 
   /** Throws when another agent is there already, or a socket cannot be made. */
   async start(): Promise<void> {
-    const { runDir, dataDir, warm } = this.#options
+    const { runDir, dataDir, warm, watch = unwatched } = this.#options
     this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
     if (warm) await warmUp(`${runDir}/warm`)
-    for (const place of this.#places) {
-      await place.open(callServer(this.#line, (call, peer) => this.#answer(call, peer)))
+    for (const [index, place] of this.#places.entries()) {
+      const door = index === 0 ? 'run' : 'data'
+      const onAnswered = (call: CallFrame, reply: Answered, ms: number): void => watch.answered(door, call, reply, ms)
+      await place.open(callServer(this.#line, (call, peer) => this.#answer(call, peer), onAnswered))
       log('info', `answering at "${place.path}"`)
     }
+    this.#state = 'answering'
+  }
+
+  get facts(): Facts {
+    const { waiting, atWork } = this.#line
+    const reachable = this.#places.every((place) => place.isOpen)
+    return { state: this.#state, reachable, waiting, atWork, removing: this.#resources.removing }
   }
 
   /** Serves those who are there, and ends. */
   async stop(): Promise<void> {
+    this.#state = 'draining'
     await Promise.all(this.#places.map((place) => place.close()))
     await this.#line.close()
     for (const place of this.#places) place[Symbol.dispose]()

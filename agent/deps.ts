@@ -7,6 +7,7 @@ import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
 import { patiently } from './patience.ts'
 import { Turns } from './turns.ts'
+import { unwatched, type Watch } from './watch.ts'
 
 /** What other processes do under the lock takes a millisecond or two; who finds it taken for longer comes again. */
 const lockedMs = 50
@@ -21,11 +22,13 @@ export class Resources {
   readonly store: Store
   readonly #claims: GroupCommit
   readonly #turns = new Turns()
+  readonly #watch: Watch
   #removing = 0
 
-  constructor(dataDir: string) {
+  constructor(dataDir: string, watch: Watch = unwatched) {
+    this.#watch = watch
     this.store = openStore(dataDir, { lockedMs, holdMs: 0, deferred: true })
-    this.#claims = new GroupCommit(this.store)
+    this.#claims = new GroupCommit(this.store, (claims) => watch.committed(claims))
   }
 
   /** Links that are gone for everybody but the kernel itself. */
@@ -65,7 +68,10 @@ export class Resources {
       root: caller.root,
       resident: true,
       hold: (key) => this.#hold(key),
-      claim: (claim: Claim) => this.#claims.claim(claim),
+      claim: (claim: Claim) => {
+        this.#watch.claimed(claim)
+        return this.#claims.claim(claim)
+      },
       release: (key) => this.#release(key, caller),
       deleteLink: async (netns, socket, index) => {
         this.#removing++

@@ -1,49 +1,34 @@
 /**
  * `berth agent`: the resident process of a node. A program text of its own; from the sources, `node agent/main.ts`.
  */
-import { parseArgs } from 'node:util'
+import { dirname, join } from 'node:path'
+import { isSea } from 'node:sea'
 import { dataDirOf } from '../shared/data-dir.ts'
 import { log, setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { writeAll } from '../shared/write.ts'
 import { Agent } from './agent.ts'
-
-const defaultRunDir = '/run/berth'
+import { sweepInChild } from './child-sweep.ts'
+import type { Monitor } from './monitor.ts'
+import { type AgentWish, readCommandLine, usage } from './options.ts'
+import { Sweeper } from './sweeper.ts'
+import { unwatched, type Watch } from './watch.ts'
 
 /** Removals of links wait in threads for the kernel; each takes some tens of milliseconds and no processor. */
 const threads = 128
-
-const usage = `Usage: berth agent [options]
-
-Answers the calls of the CNI plugins of this node, which do without when it is not there.
-
-  --run-dir DIR       where its socket is (default ${defaultRunDir})
-  --data-dir DIR      where the leases are, and a second socket (default: BERTH_DATA_DIR, or /var/lib/cni/berth)
-  --no-warm-up        answers at once, and the first calls are slow
-  --help              this text
-
-SIGTERM and SIGINT end it after the calls that are running. BERTH_LOG is error, warn, info or debug (default info).
-`
-
-const options = {
-  'run-dir': { type: 'string', default: defaultRunDir },
-  'data-dir': { type: 'string' },
-  'no-warm-up': { type: 'boolean', default: false },
-  help: { type: 'boolean' },
-} as const
 
 /** Runs until it is told to end; returns the exit code: 0 ended as told, 1 failed, 2 a command line that cannot be read. */
 export async function main(args: readonly string[]): Promise<number> {
   const { env } = process
   setLogLevel(env.BERTH_LOG ?? 'info')
-  let values: ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
+  let wish: AgentWish | undefined
   try {
-    values = parseArgs({ args: [...args], options }).values
+    wish = readCommandLine(args, dataDirOf(env))
   } catch (error) {
     writeAll(2, `berth agent: ${messageOf(error)}\n\n${usage}`)
     return 2
   }
-  if (values.help === true) {
+  if (wish === undefined) {
     writeAll(1, usage)
     return 0
   }
@@ -52,20 +37,46 @@ export async function main(args: readonly string[]): Promise<number> {
   const told = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
   })
-  const agent = new Agent({
-    runDir: values['run-dir'],
-    dataDir: values['data-dir'] ?? dataDirOf(env),
-    warm: !values['no-warm-up'],
-  })
   try {
-    await agent.start()
-    log('info', `${await told}: serving those who are there`)
-    await agent.stop()
+    await run(wish, told)
     return 0
   } catch (error) {
     writeAll(2, `berth agent: ${messageOf(error)}\n`)
     return 1
   }
+}
+
+async function run({ runDir, dataDir, warm, metricsAddress, sweep }: AgentWish, told: Promise<string>): Promise<void> {
+  // Only whoever asks for it pays for it.
+  const monitor: Monitor | undefined =
+    metricsAddress && new (await import('./monitor.ts')).Monitor(dataDir, () => agent.facts)
+  const watch = monitor?.watch ?? unwatched
+  const agent = new Agent({ runDir, dataDir, warm, watch })
+  try {
+    // Before anything else: it says that the agent is not ready yet.
+    if (metricsAddress !== undefined) await monitor?.open(metricsAddress)
+    await agent.start()
+    const sweeper = sweep && newSweeper(sweep, dataDir, watch)
+    sweeper?.start()
+    log('info', `${await told}: serving those who are there`)
+    await Promise.all([sweeper?.stop(), agent.stop()])
+  } finally {
+    monitor?.close()
+  }
+}
+
+function newSweeper(sweep: NonNullable<AgentWish['sweep']>, dataDir: string, watch: Watch): Sweeper {
+  // From the sources the program is node, and the command its script.
+  const [, script = ''] = process.argv
+  const program = isSea() ? [] : [...process.execArgv, join(dirname(script), '..', 'cli', 'main.ts')]
+  const { everySeconds, graceSeconds, netnsDirectories } = sweep
+  return new Sweeper({
+    everyMs: everySeconds * 1000,
+    graceMs: graceSeconds * 1000,
+    directories: netnsDirectories,
+    sweep: (signal) => sweepInChild({ program, dataDir, graceSeconds }, signal),
+    onSwept: (totals, ms) => watch.swept(totals, ms),
+  })
 }
 
 if (import.meta.main) process.exit(await main(process.argv.slice(2)))

@@ -3,24 +3,22 @@
  * somebody who says nothing.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import { monotonicMs } from '../shared/clock.ts'
 import { type Peer, peerOf } from '../shared/host/peer.ts'
 import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { type CallFrame, hello, RequestReader, renderReply } from './frame.ts'
 import type { Line } from './line.ts'
+import type { Answered } from './watch.ts'
 
 /** From the hello to the last byte of the request; a launcher that lives has it in its hands. */
 const requestWithinMs = 10_000
 /** Connections that the kernel keeps until they are accepted. */
 const backlogMax = 1024
 
-interface Reply {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly declined?: true
-}
-
-type Answerer = (call: CallFrame, peer: Peer) => Promise<Reply>
+type Answerer = (call: CallFrame, peer: Peer) => Promise<Answered>
+/** Hears of every reply, and how many milliseconds after the request it was there. */
+type OnAnswered = (call: CallFrame, reply: Answered, ms: number) => void
 
 /** The descriptor of a connection; Node has no public name for it. */
 function descriptorOf(socket: Socket): number {
@@ -38,7 +36,7 @@ function admitted(socket: Socket): Peer | undefined {
   return undefined
 }
 
-function serve(socket: Socket, peer: Peer, line: Line, answer: Answerer): void {
+function serve(socket: Socket, peer: Peer, line: Line, answer: Answerer, onAnswered: OnAnswered): void {
   const reader = new RequestReader()
   const patience = setTimeout(() => socket.destroy(), requestWithinMs)
   let call: CallFrame | undefined
@@ -56,25 +54,29 @@ function serve(socket: Socket, peer: Peer, line: Line, answer: Answerer): void {
     }
     clearTimeout(patience)
     const whole = call
+    const sinceMs = monotonicMs()
     line.join({
       isGone: () => socket.destroyed,
       run: () => answer(whole, peer),
       // It knows how much comes, and waits for no end.
-      reply: (reply) => socket.write(renderReply(reply), () => socket.destroy()),
+      reply: (reply) => {
+        socket.write(renderReply(reply), () => socket.destroy())
+        onAnswered(whole, reply, monotonicMs() - sinceMs)
+      },
     })
   })
   socket.write(hello)
 }
 
 /** A server that listens nowhere yet. Its connections get in line with their requests. */
-export function callServer(line: Line, answer: Answerer): Server {
+export function callServer(line: Line, answer: Answerer, onAnswered: OnAnswered): Server {
   const server = createServer((socket) => {
     // One that breaks is closed; its call goes on, as that of a killed process would not: a DEL finds what it made.
     socket.on('error', (error) => log('debug', `connection: ${error.message}`))
     try {
       const peer = admitted(socket)
       if (peer === undefined) socket.destroy()
-      else serve(socket, peer, line, answer)
+      else serve(socket, peer, line, answer, onAnswered)
     } catch (error) {
       log('warn', `connection: ${messageOf(error)}`)
       socket.destroy()
@@ -83,11 +85,13 @@ export function callServer(line: Line, answer: Answerer): Server {
   return server
 }
 
-/** Listens at `path`, which must not be in use. Throws what bind(2) and listen(2) fail with. */
-export async function listenAt(server: Server, path: string): Promise<void> {
+/** Listens at a path or a port, which must not be in use. Throws what bind(2) and listen(2) fail with. */
+export async function listenAt(server: Server, at: string | { port: number; host?: string }): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ path, backlog: backlogMax }, () => {
+    const { port, host } = typeof at === 'string' ? {} : at
+    const where = typeof at === 'string' ? { path: at } : { port, host }
+    server.listen({ ...where, backlog: backlogMax }, () => {
       server.off('error', reject)
       resolve()
     })

@@ -1,12 +1,51 @@
 /** The agent's places: one agent for each, a socket that is there only when somebody answers. */
 import { chmodSync, closeSync, constants, openSync, statSync } from 'node:fs'
-import type { Server } from 'node:net'
+import { connect, type Server } from 'node:net'
 import { makeDirectory, moveName, removeName } from '../shared/disk.ts'
 import { tryFlock } from '../shared/host/libc.ts'
 import { listenAt } from './server.ts'
 
 const ownerOnly = 0o700
 const socketMode = 0o600
+
+/** Puts a server's socket in its place at one instant, over what a dead process left there; only our user may connect. Returns its inode. */
+export async function openInPlace(server: Server, path: string): Promise<bigint> {
+  const before = statSync(path, { throwIfNoEntry: false })
+  if (before !== undefined && !before.isSocket()) throw new Error('there is something else of that name')
+  const passing = `${path}.new`
+  removeName(passing)
+  // Between bind(2) and chmod(2) only the owner of the process may connect.
+  const mask = process.umask(0o777 & ~socketMode)
+  try {
+    await listenAt(server, passing)
+  } finally {
+    process.umask(mask)
+  }
+  chmodSync(passing, socketMode)
+  const { ino } = statSync(passing, { bigint: true })
+  moveName(passing, path)
+  return ino
+}
+
+const isAt = (path: string, ino: bigint): boolean =>
+  statSync(path, { bigint: true, throwIfNoEntry: false })?.ino === ino
+
+/** Whether a process answers at a socket. */
+export async function isAnswered(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(path)
+    socket.on('error', () => resolve(false))
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
+
+/** Removes a socket, unless another one has taken its place. */
+export function removeSocket(path: string, ino: bigint): void {
+  if (isAt(path, ino)) removeName(path)
+}
 
 /** A directory that an agent answers in, as long as it is held. */
 export class Place implements Disposable {
@@ -27,21 +66,14 @@ export class Place implements Disposable {
     throw new Error(`another agent answers in "${directory}"`)
   }
 
-  /** Puts the socket in its place at one instant, over what a dead agent left there. */
   async open(server: Server): Promise<void> {
-    const path = `${this.path}.new`
-    removeName(path)
-    // Between bind(2) and chmod(2) only the owner of the process may connect.
-    const before = process.umask(0o777 & ~socketMode)
-    try {
-      await listenAt(server, path)
-    } finally {
-      process.umask(before)
-    }
-    chmodSync(path, socketMode)
+    this.#ino = await openInPlace(server, this.path)
     this.#server = server
-    this.#ino = statSync(path, { bigint: true }).ino
-    moveName(path, this.path)
+  }
+
+  /** Whether launchers find it. */
+  get isOpen(): boolean {
+    return this.#ino !== undefined && isAt(this.path, this.#ino)
   }
 
   /** From now on whoever calls finds nobody here, and does without; returns when those who are here are served. */
@@ -56,9 +88,7 @@ export class Place implements Disposable {
   }
 
   #hide(): void {
-    if (this.#ino !== undefined && statSync(this.path, { bigint: true, throwIfNoEntry: false })?.ino === this.#ino) {
-      removeName(this.path)
-    }
+    if (this.#ino !== undefined) removeSocket(this.path, this.#ino)
     this.#ino = undefined
   }
 

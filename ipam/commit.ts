@@ -33,10 +33,13 @@ interface Waiting {
 export class GroupCommit {
   readonly #store: Store
   readonly #waiting: Waiting[] = []
+  readonly #onWritten: (claims: number) => void
   #scheduled = false
 
-  constructor(store: Store) {
+  /** `onWritten` hears of each batch how many claims were in it. */
+  constructor(store: Store, onWritten: (claims: number) => void = () => undefined) {
     this.#store = store
+    this.#onWritten = onWritten
   }
 
   /** Errors: those of claimAddresses; ERR_TRY_AGAIN as well when too many wait. */
@@ -74,6 +77,7 @@ export class GroupCommit {
       const durable = this.#store.flush()
       // Whoever is left when it fails has been told already.
       durable.catch(() => undefined)
+      this.#onWritten(batch.length)
       batch.forEach(({ resolve, reject }, index) => {
         const outcome = outcomes[index]
         if (outcome === undefined || 'error' in outcome) reject(outcome?.error)

@@ -96,7 +96,7 @@ function grantRequested({ ip }: RequestedAddress, slot: Slot): Grant {
 }
 
 /** Never given unasked: sorted, not overlapping. */
-function blockedOf({ excluded, reserved, gateway }: Range): Span[] {
+export function blockedOf({ excluded, reserved, gateway }: Range): Span[] {
   const own = gateway === undefined ? [] : [{ family: gateway.family, first: gateway.value, last: gateway.value }]
   return mergeSpans([...excluded, ...reserved, ...own])
 }

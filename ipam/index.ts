@@ -21,6 +21,7 @@ export { GroupCommit } from './commit.ts'
 export type { AttachmentRecord, Lease } from './ledger/record.ts'
 export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
 export type { Plan } from './plan.ts'
+export { countUsage, KnownPlans, type Usage } from './usage.ts'
 export { emptyPlan }
 
 /** The `ipam.type` that this IPAM answers to; under a Berth plugin it is called in the same process. */

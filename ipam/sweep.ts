@@ -106,49 +106,119 @@ export interface Swept {
   readonly damaged: readonly string[]
 }
 
-/** Looks once, and releases what an earlier look found gone as well. Errors: those of the store. */
-export function sweep(store: Store, { node, nowMs, graceMs, inUse, dryRun = false }: SweepWish): Swept {
-  if (!store.exists()) return { released: [], waiting: [], expired: [], leftOver: [], damaged: [] }
-  return store.locked(() => {
-    const { shared } = store
-    const { records, kept, damaged } = store.list()
-    const gone = records.filter((record) => isKnown(record, node, shared) && !isAlive(record, node, shared))
-    const [earlier, suspects] = [
-      gone.filter((r) => r.bootId !== node.bootId),
-      gone.filter((r) => r.bootId === node.bootId),
-    ]
-    const unused = suspects.filter((record) => !inUse(record))
-    const firstLooks = store.firstLooks(node.host)
-    const seenMs = (record: AttachmentRecord): number => firstLooks.get(lookName(record)) ?? nowMs
-    // A first look in time to come is a clock set back since: it starts anew.
-    const isDue = (record: AttachmentRecord): boolean => {
-      const since = seenMs(record)
-      return firstLooks.has(lookName(record)) && since <= nowMs && since + graceMs <= nowMs
+/** What one look at all records finds; `looks` are the first ones to be remembered. */
+interface Found extends Omit<Swept, 'leftOver'> {
+  /** Kept since a time to come: the clock was set back since. */
+  readonly ahead: readonly Kept[]
+  readonly looks: ReadonlyMap<string, number>
+}
+
+function look(store: Store, { node, nowMs, graceMs, inUse }: SweepWish): Found {
+  const { shared } = store
+  const { records, kept, damaged } = store.list()
+  const gone = records.filter((record) => isKnown(record, node, shared) && !isAlive(record, node, shared))
+  const [earlier, suspects] = [
+    gone.filter((r) => r.bootId !== node.bootId),
+    gone.filter((r) => r.bootId === node.bootId),
+  ]
+  const unused = suspects.filter((record) => !inUse(record))
+  const firstLooks = store.firstLooks(node.host)
+  const seenMs = (record: AttachmentRecord): number => firstLooks.get(lookName(record)) ?? nowMs
+  // A first look in time to come is a clock set back since: it starts anew.
+  const isDue = (record: AttachmentRecord): boolean => {
+    const since = seenMs(record)
+    return firstLooks.has(lookName(record)) && since <= nowMs && since + graceMs <= nowMs
+  }
+  const waiting = unused.filter((record) => !isDue(record))
+  return {
+    released: [...earlier, ...unused.filter(isDue)],
+    waiting,
+    expired: kept.filter((one) => isExpired(one, nowMs)),
+    ahead: kept.filter((one) => isAhead(one, nowMs)),
+    damaged,
+    looks: new Map(waiting.map((record) => [lookName(record), Math.min(seenMs(record), nowMs)])),
+  }
+}
+
+/** What is done in one stay in the lock: calls that wait for it shall not notice. */
+const stayMaxAttempts = 16
+
+/**
+ * Runs all of them, a few in each stay; those that answer true are returned. Throws the first error when all have had their turn, or
+ * ERR_TRY_AGAIN at once: nobody waits for the lock again and again.
+ */
+function inShortStays<T>(store: Store, all: readonly T[], attempt: (one: T) => boolean): T[] {
+  const done: T[] = []
+  const failures: unknown[] = []
+  for (let first = 0; first < all.length; first += stayMaxAttempts) {
+    const some = all.slice(first, first + stayMaxAttempts)
+    try {
+      store.locked(() => runAll(some.map((one) => () => attempt(one) && done.push(one))))
+    } catch (error) {
+      if (error instanceof CniError && error.errorName === 'ERR_TRY_AGAIN') throw error
+      failures.push(error)
     }
-    const due = unused.filter(isDue)
-    const waiting = unused.filter((record) => !isDue(record))
-    const expired = kept.filter((one) => isExpired(one, nowMs))
-    const released = [...earlier, ...due]
-    if (dryRun) {
+  }
+  if (failures.length > 0) throw failures[0]
+  return done
+}
+
+/** Releases a record that a look without the lock found gone, unless it has another life by now, or its namespace is there again. */
+function releaseAgain(store: Store, record: AttachmentRecord, { node, nowMs, inUse }: SweepWish): boolean {
+  const now = store.find(recordKey(record))
+  if (now === undefined || lookName(now) !== lookName(record) || isAlive(now, node, store.shared)) return false
+  if (now.bootId === node.bootId && inUse(now)) return false
+  return store.remove(recordKey(now), nowMs)
+}
+
+/**
+ * Looks once, and releases what an earlier look found gone as well. Reading thousands of records takes seconds, in which no call
+ * shall wait: that is done without the lock, and what it finds is looked at again within. Errors: those of the store.
+ */
+export function sweep(store: Store, wish: SweepWish): Swept {
+  if (!store.exists()) return { released: [], waiting: [], expired: [], leftOver: [], damaged: [] }
+  const { node, nowMs } = wish
+  if (wish.dryRun === true) {
+    return store.locked(() => {
+      const { released, waiting, expired, damaged } = look(store, wish)
       const leftOver = store.inspect().filter(({ kind }) => kind === 'left over')
       return { released, waiting, expired, leftOver: leftOver.map(({ name }) => name), damaged }
-    }
-    runAll([
-      // First: what a release keeps may take the place of what was kept for too long.
-      ...expired.map(
-        ({ record }) =>
-          () =>
-            store.dropKept(record, nowMs),
-      ),
-      ...kept.filter((one) => isAhead(one, nowMs)).map((one) => () => store.restartKept(one.record, nowMs)),
-      ...released.map((record) => () => store.remove(recordKey(record), nowMs)),
-    ])
-    store.setFirstLooks(
-      node.host,
-      new Map(waiting.map((record) => [lookName(record), Math.min(seenMs(record), nowMs)])),
-    )
-    return { released, waiting, expired, leftOver: store.removeLeftOvers(nowMs), damaged }
-  })
+    })
+  }
+  let found: Found
+  try {
+    found = look(store, wish)
+  } catch (error) {
+    throw store.explain(error)
+  }
+  const { waiting, damaged, looks } = found
+  const stillKept = ({ record }: Kept, is: (one: Kept, nowMs: number) => boolean): boolean => {
+    const now = store.findKept(record)
+    return now !== undefined && is(now, nowMs)
+  }
+  let [expired, released]: [Kept[], AttachmentRecord[]] = [[], []]
+  runAll([
+    // First: what a release keeps may take the place of what was kept for too long.
+    () => {
+      expired = inShortStays(store, found.expired, (one) => {
+        if (!stillKept(one, isExpired)) return false
+        store.dropKept(one.record, nowMs)
+        return true
+      })
+    },
+    () => {
+      inShortStays(store, found.ahead, (one) => {
+        if (stillKept(one, isAhead)) store.restartKept(one.record, nowMs)
+        return true
+      })
+    },
+    () => {
+      released = inShortStays(store, found.released, (record) => releaseAgain(store, record, wish))
+    },
+  ])
+  store.locked(() => store.setFirstLooks(node.host, looks))
+  const leftOver = store.hasLeftOvers() ? store.locked(() => store.removeLeftOvers(nowMs)) : []
+  return { released, waiting, expired, leftOver, damaged }
 }
 
 /** One life of an attachment: the same key claimed again is another one. */

@@ -42,6 +42,9 @@ const nodeOptions = [
   '--max-semi-space-size=1',
 ]
 
+/** Parts of prom-client that its main file loads, with half of Node behind them, and that nobody here uses. */
+const unused = /^\.\/lib\/(pushgateway|cluster|defaultMetrics)$/
+
 /** What proper-lockfile needs of these when it is given its own `fs` and a lock that dies with the process: nothing. */
 const replaced = {
   'graceful-fs': 'module.exports = require("node:fs")',
@@ -74,6 +77,10 @@ async function bundle(entry: string, outfile: string, parameters: string): Promi
         name: 'replaced',
         setup({ onResolve, onLoad }) {
           onResolve({ filter: /^(graceful-fs|signal-exit)$/ }, ({ path }) => ({ path, namespace: 'replaced' }))
+          onResolve({ filter: unused }, ({ path, importer }) =>
+            importer.includes('/prom-client/') ? { path, namespace: 'unused' } : undefined,
+          )
+          onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: '' }))
           onLoad({ filter: /.*/, namespace: 'replaced' }, ({ path }) => ({ contents: Reflect.get(replaced, path) }))
         },
       },

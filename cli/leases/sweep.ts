@@ -34,6 +34,10 @@ function rowsOf({ released, waiting, expired, leftOver, damaged }: Swept): strin
   ]
 }
 
+/** For who asks often, and has no use for a list of thousands. */
+const totalsOf = (swept: Swept): Record<string, number> =>
+  Object.fromEntries(Object.entries(swept).map(([what, list]: [string, readonly unknown[]]) => [what, list.length]))
+
 export const sweep: Command = {
   words: 'leases sweep',
   summary: 'release what nobody holds any more',
@@ -47,12 +51,14 @@ export const sweep: Command = {
     },
     'dry-run': dryRunOption,
     json: jsonOption,
+    totals: { type: 'boolean', about: 'with --json: only how many there are of each' },
   },
   notes: `What is found gone for the first time is "waiting": the next sweep after the grace period releases it.
 Imported leases are never swept: nobody told their namespaces.`,
   run(options, _operand, { dataDir }) {
     const graceMs = graceOf(options.text('grace') ?? '60') * 1000
     const swept = sweepLeases(openStore(dataDir), graceMs, options.flag('dry-run'))
+    if (options.flag('json') && options.flag('totals')) return { stdout: json(totalsOf(swept)) }
     if (options.flag('json')) {
       const expired = swept.expired.map((kept) => keptJson({ record: kept.record, kept }))
       return { stdout: json({ dryRun: options.flag('dry-run'), ...swept, expired }) }

@@ -20,6 +20,9 @@ import type { Kept, Listing } from './store.ts'
 /** Far more than the longest record; what is larger is not one of ours. */
 const fileMaxBytes = 1024 * 1024
 
+/** Where a data directory keeps its leases. */
+export const leasesPath = (dataDir: string): string => `${dataDir}/leases`
+
 /** A system error as the runtime shall see it, with what was being done. */
 export function toIoError(doing: string, error: unknown): unknown {
   if (error instanceof CniError || !(error instanceof Error) || !('code' in error)) return error
@@ -123,8 +126,9 @@ export class LeaseDirectory {
     for (const name of this.eachName()) {
       if (isKeptName(name)) {
         const one = this.kept(name)
-        if (one === undefined) damaged.push(name)
-        else kept.push(one)
+        if (one !== undefined) kept.push(one)
+        // Without the lock it may have been taken up since.
+        else if (this.has(name)) damaged.push(name)
       } else if (isAttachmentName(name)) {
         const key = parseAttachmentName(name)
         const record = key === undefined ? 'damaged' : this.record(key)

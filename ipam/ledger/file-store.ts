@@ -14,7 +14,7 @@ import { isErrno, makeDirectory, removeName, syncDirectory, writeDurable, writeU
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import { holdLock, type LockOptions, lockKindOf, withLock } from '../lock/index.ts'
-import { toIoError } from './directory.ts'
+import { leasesPath, toIoError } from './directory.ts'
 import { inspectLeases } from './inspect.ts'
 import { Journal } from './journal.ts'
 import { LeaseFiles } from './lease-files.ts'
@@ -62,7 +62,7 @@ export class FileStore implements Store {
   constructor(dataDir: string, options: StoreOptions = {}) {
     this.#dataDir = dataDir
     this.#options = options
-    this.#files = new LeaseFiles(`${dataDir}/leases`, `${dataDir}/order`, `${dataDir}/damaged`, (key, nowMs) => {
+    this.#files = new LeaseFiles(leasesPath(dataDir), `${dataDir}/order`, `${dataDir}/damaged`, (key, nowMs) => {
       if (!this.shared) this.#journal.release(key, nowMs)
     })
     this.#orders = `${dataDir}/order`
@@ -161,6 +161,8 @@ export class FileStore implements Store {
   setFirstLooks(host: string, looks: ReadonlyMap<string, number>): void {
     this.#notes.setFirstLooks(host, looks)
   }
+
+  hasLeftOvers = (): boolean => this.#files.names().some(isLeftOverName)
 
   /** Whoever makes one holds the lock, so one that is seen under the lock is nobody's. */
   removeLeftOvers(nowMs: number): string[] {

@@ -77,6 +77,10 @@ export const isKeptFor = (kept: AttachmentRecord, { network, ifName, pod }: Atta
   kept.pod?.namespace === pod?.namespace &&
   kept.pod?.name === pod?.name
 
+/** The network of what is kept under this name; undefined when nothing is. No network's name has a comma. */
+export const networkOfKept = (name: string): string | undefined =>
+  isKeptName(name) ? name.slice(keptPrefix.length).split(',', 1)[0] : undefined
+
 export const isKeptName = (name: string): boolean => name.startsWith(keptPrefix)
 
 export const orderName = (space: string, { family, first, last }: Span): string =>

@@ -144,6 +144,9 @@ export interface Store {
   firstLooks(host: string): Map<string, number>
   setFirstLooks(host: string, looks: ReadonlyMap<string, number>): void
 
+  /** Whether there may be something that killed calls left; without the lock it may be what a call is about to use. */
+  hasLeftOvers(): boolean
+
   /** Completes or removes what killed calls left; returns the names that are gone. */
   removeLeftOvers(nowMs: number): string[]
 

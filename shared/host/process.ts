@@ -1,5 +1,5 @@
 /** Which process of which host this is, in words that another process, or another host, can hold against what it sees. */
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { isErrno } from '../disk.ts'
 import { readBootId, readHostName, readMachineId } from './boot.ts'
 
@@ -50,3 +50,6 @@ export function ownIdentity(): ProcessIdentity {
   }
   return own
 }
+
+/** How many descriptors this process has open; the one that counts them is none of them. */
+export const openDescriptors = (): number => readdirSync('/proc/self/fd').length - 1

@@ -166,6 +166,13 @@ describe('berth leases sweep', () => {
       /^WHAT .*\nreleased +10\.0\.0\.2\/24 .*\nwaiting +10\.0\.0\.1\/24 .*\nnothing was changed/,
     )
     expect(contentOf(dataDir)).toEqual(before)
+    expect(JSON.parse(berth(['leases', 'sweep', '--grace', '0', '--dry-run', '--json', '--totals']).stdout)).toEqual({
+      released: 1,
+      waiting: 1,
+      expired: 0,
+      leftOver: 0,
+      damaged: 0,
+    })
     expect(JSON.parse(berth(['leases', 'sweep', '--grace', '0', '--json']).stdout)).toMatchObject({
       released: [{ containerId: 'b' }],
       waiting: [{ containerId: 'a' }],

@@ -87,6 +87,57 @@ describe('sweep() of an attachment whose namespace is gone', () => {
   })
 })
 
+describe('sweep() while others go on', () => {
+  const dead = recordOf(keyOf('dead'), ['10.0.0.2/24'], { netns: gone })
+  beforeEach(() => {
+    put(dead)
+    look(nowMs)
+  })
+
+  it('reads without the lock: a claim is made meanwhile', () => {
+    const other = new FileStore(dataDir, { lockedMs: 0 })
+    const claim = () => other.locked(() => other.put([recordOf(keyOf('other'), ['10.0.0.3/24'], { netns: alive })]))
+    let claimed = false
+    const inUse = () => {
+      if (!claimed) claim()
+      claimed = true
+      return false
+    }
+    expect(look(nowMs + graceMs, { inUse })).toEqual([['dead'], [], []])
+    expect(listed()).toEqual(['other'])
+  })
+
+  it('leaves what was claimed anew since it looked', () => {
+    let again = false
+    const inUse = () => {
+      if (again) return false
+      again = true
+      store.locked(() => store.remove(keyOf('dead'), nowMs))
+      put({ ...dead, claimedAt: '2026-02-02T03:04:05.678Z' })
+      return false
+    }
+    expect(look(nowMs + graceMs, { inUse })).toEqual([[], [], []])
+    expect(listed()).toEqual(['dead'])
+  })
+
+  it('leaves what came into use since it looked', () => {
+    let looks = 0
+    expect(look(nowMs + graceMs, { inUse: () => ++looks > 1 })).toEqual([[], [], []])
+    expect(listed()).toEqual(['dead'])
+  })
+
+  it('remembers its first looks when a release fails', () => {
+    class Failing extends FileStore {
+      override remove(): boolean {
+        throw new Error('no')
+      }
+    }
+    const failing = new Failing(dataDir)
+    expect(() => sweep(failing, { node, nowMs: nowMs + graceMs, graceMs, inUse: () => false })).toThrow('no')
+    expect(look(nowMs + graceMs)).toEqual([['dead'], [], []])
+  })
+})
+
 describe('sweep() of others', () => {
   it('leaves what is alive, whatever the clock says', () => {
     put(recordOf(keyOf('living'), ['10.0.0.2/24'], { netns: alive }))
