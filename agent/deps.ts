@@ -5,6 +5,7 @@ import { wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
+import { NetlinkSocket } from '../shared/host/netlink.ts'
 import { patiently } from './patience.ts'
 import { Turns } from './turns.ts'
 import { unwatched, type Watch } from './watch.ts'
@@ -18,10 +19,16 @@ export interface Caller {
   readonly isAlive: () => boolean
 }
 
+/** The one for the node itself is asked by every call, one after the other, and stays open. */
+class HostSocket extends NetlinkSocket {
+  override [Symbol.dispose](): void {}
+}
+
 export class Resources {
   readonly store: Store
   readonly #claims: GroupCommit
   readonly #turns = new Turns()
+  readonly #host = new HostSocket()
   readonly #watch: Watch
   #removing = 0
 
@@ -67,6 +74,7 @@ export class Resources {
       environment,
       root: caller.root,
       resident: true,
+      openHost: () => this.#host,
       hold: (key) => this.#hold(key),
       claim: (claim: Claim) => {
         this.#watch.claimed(claim)

@@ -14,9 +14,9 @@ import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { Resources } from './deps.ts'
 
-/** After some tens of calls they are as fast as they get; a slow machine shall not wait for that. */
-const roundsMax = 60
-const timeMaxMs = 2000
+/** After some hundreds of calls they are as fast as they get; a slow machine shall not wait for that. */
+const roundsMax = 400
+const timeMaxMs = 3000
 const pauseMs = 5
 
 const master = 'warm0'

@@ -12,7 +12,7 @@ import { addAndDel, indexOf, ours, Pods, peers, Served, type Timed, timeInTurn }
 
 const rounds = 200
 /** The peer waits for duplicate address detection, one to two seconds a call. */
-const slowRounds = 5
+const slowRounds = 6
 const warmUpRounds = 20
 /** So many calls of different pods at once, and how often. */
 const crowds = [
@@ -37,7 +37,7 @@ type Addresses = keyof typeof ranges
 /** ADD and DEL of both sides. */
 function macvlans(
   dataDir: string,
-  netns: string,
+  [ourPod, theirPod]: readonly [string, string],
   addresses: Addresses,
   what: string,
 ): { agent: Timed[]; peer: Timed[] } {
@@ -47,11 +47,11 @@ function macvlans(
   const theirs = { ...hostLocal, ranges: ranges[addresses].map((subnet) => [{ subnet }]) }
   return {
     agent: addAndDel('agent', what, {
-      ...{ path: join(ours, 'berth-macvlan'), netns, dataDir },
+      ...{ path: join(ours, 'berth-macvlan'), netns: ourPod, dataDir },
       config: { name, type: 'berth-macvlan', master: nic, ipam },
     }),
     peer: addAndDel('reference', what, {
-      ...{ path: join(peers, 'macvlan'), netns, dataDir },
+      ...{ path: join(peers, 'macvlan'), netns: theirPod, dataDir },
       config: { name, type: 'macvlan', master: nic, ipam: theirs },
     }),
   }
@@ -60,22 +60,30 @@ function macvlans(
 const ratio = (samples: Samples, verb: string, what: string, peer: string, p50?: number, p99?: number): Ratio =>
   samples.ratio(`agent ${verb} ${what}`, `${peer} ${verb} ${what}`, p50, p99)
 
-async function oneAtATime(samples: Samples, spawner: string, floor: string, netns: string): Promise<Ratio[]> {
+/** Both sides' calls, so that each ADD follows a DEL that has waited for the kernel as often as it follows the other's ADD. */
+function bothOrders([ourAdd, ourDel]: readonly Timed[], [theirAdd, theirDel]: readonly Timed[]): Timed[] {
+  const all = [ourAdd, theirAdd, ourDel, theirDel, theirAdd, ourAdd, theirDel, ourDel]
+  return all.filter((one) => one !== undefined)
+}
+
+async function oneAtATime(samples: Samples, spawner: string, floor: string): Promise<Ratio[]> {
   await using served = new Served()
+  using pods = new Pods(2)
   await served.start()
   const steps = ['add', 'del'].map((step) => ({
     name: step === 'add' ? floorName : `${floorName}: removal`,
-    program: { path: floor, args: [netns, indexOf(nic), step], environment: {} },
+    program: { path: floor, args: [pods.pathOf(0), indexOf(nic), step], environment: {} },
   }))
   for (const addresses of ['IPv4', 'IPv6', 'dual stack'] as const) {
-    const { agent, peer } = macvlans(served.dataDir, netns, addresses, addresses)
+    const { agent, peer } = macvlans(served.dataDir, [pods.pathOf(0), pods.pathOf(1)], addresses, addresses)
     timeStarts(
       spawner,
       agent.map(({ program }) => program),
       warmUpRounds,
     )
     const isSlow = addresses !== 'IPv4'
-    timeInTurn(samples, spawner, [...agent, ...peer, ...(isSlow ? [] : steps)], isSlow ? slowRounds : rounds)
+    const inTurn = [...bothOrders(agent, peer), ...(isSlow ? [] : steps)]
+    timeInTurn(samples, spawner, inTurn, (isSlow ? slowRounds : rounds) / 2)
     if (isSlow) timeInTurn(samples, spawner, agent, rounds - slowRounds)
   }
   return [
@@ -96,7 +104,7 @@ async function manyAtOnce(samples: Samples, spawner: string): Promise<{ ratios: 
     using pods = new Pods(atOnce)
     await served.start()
     const what = `${atOnce} at once`
-    const { agent, peer } = macvlans(served.dataDir, pods.path, 'IPv4', what)
+    const { agent, peer } = macvlans(served.dataDir, [pods.path, pods.path], 'IPv4', what)
     const rates = timeInTurn(samples, spawner, [...agent, ...peer], rounds, atOnce)
     for (const verb of ['ADD', 'DEL']) {
       ratios.push(ratio(samples, verb, what, 'reference', undefined, 0.2))
@@ -138,10 +146,11 @@ async function ipamAlone(samples: Samples, spawner: string): Promise<Ratio[]> {
 }
 
 /** Where the time of an ADD goes: what the agent's own log says of its steps, and what is left for launcher and socket. */
-async function parts(spawner: string, netns: string): Promise<string[]> {
+async function parts(spawner: string): Promise<string[]> {
   await using served = new Served()
+  using pods = new Pods(2)
   await served.start('debug')
-  const { agent } = macvlans(served.dataDir, netns, 'IPv4', 'IPv4')
+  const { agent } = macvlans(served.dataDir, [pods.pathOf(0), pods.pathOf(1)], 'IPv4', 'IPv4')
   const programs = agent.map(({ program }) => program)
   timeStarts(spawner, programs, warmUpRounds)
   const before = served.log().length
@@ -169,18 +178,12 @@ export interface AgentMeasured {
   readonly lines: string[]
 }
 
-/** `floor` is the C program of bench/floor.c, `pod` a network namespace by its name. */
-export async function measureAgent(
-  samples: Samples,
-  spawner: string,
-  floor: string,
-  pod: string,
-): Promise<AgentMeasured> {
-  const netns = `/run/netns/${pod}`
-  const single = await oneAtATime(samples, spawner, floor, netns)
+/** `floor` is the C program of bench/floor.c. */
+export async function measureAgent(samples: Samples, spawner: string, floor: string): Promise<AgentMeasured> {
+  const single = await oneAtATime(samples, spawner, floor)
   const crowd = await manyAtOnce(samples, spawner)
   const ipam = await ipamAlone(samples, spawner)
-  const share = await parts(spawner, netns)
+  const share = await parts(spawner)
   return {
     ratios: [...single, ...crowd.ratios, ...ipam],
     lines: [...crowd.lines, 'the medians of the parts of an ADD through the agent:', ...share],

@@ -104,7 +104,7 @@ async function measure(setup: Setup): Promise<void> {
   measureKernelPart(samples, floor, pod, nic, rounds)
   const spawner = buildSpawner()
   const launcher = await measureLauncher(samples, spawner)
-  const agent = await measureAgent(samples, spawner, floor, setup.pod)
+  const agent = await measureAgent(samples, spawner, floor)
   report(samples, rates, launcher, agent)
 }
 

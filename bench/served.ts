@@ -54,6 +54,10 @@ export class Pods implements Disposable {
     for (let index = 0; index < this.#count; index++) spawnSync('ip', ['netns', verb, `${this.#prefix}${index}`])
   }
 
+  pathOf(index: number): string {
+    return this.path.replace('%j', String(index))
+  }
+
   [Symbol.dispose](): void {
     this.#each('del')
   }

@@ -15,6 +15,8 @@ export interface Deps {
   readonly root: string
   /** Whether one process serves many calls: then a call that would stop it is declined before anything is done. */
   readonly resident: boolean
+  /** A socket in the node's own network namespace; a call disposes of it as if it was its own. */
+  openHost(): NetlinkSocket
   /** Keeps other calls of the same attachment waiting until it is disposed of. Throws ERR_TRY_AGAIN. */
   hold(key: AttachmentKey): Awaitable<Disposable>
   /** Claims addresses. Errors: those of claimAddresses. */

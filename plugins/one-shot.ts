@@ -3,6 +3,7 @@ import { claimAddresses, openStore, releaseAddresses } from '../ipam/index.ts'
 import { wallClock } from '../shared/clock.ts'
 import { dataDirOf } from '../shared/data-dir.ts'
 import { deleteLink } from '../shared/host/links.ts'
+import { NetlinkSocket } from '../shared/host/netlink.ts'
 import type { Deps } from './deps.ts'
 
 export function oneShotDeps(environment: Deps['environment']): Deps {
@@ -12,6 +13,7 @@ export function oneShotDeps(environment: Deps['environment']): Deps {
     environment,
     root: '',
     resident: false,
+    openHost: () => new NetlinkSocket(),
     hold: (key) => store.hold(key),
     claim: (claim) => claimAddresses(store, claim),
     release: (key) => releaseAddresses(store, key, wallClock()),

@@ -66,7 +66,7 @@ export class FileStore implements Store {
       if (!this.shared) this.#journal.release(key, nowMs)
     })
     this.#orders = `${dataDir}/order`
-    this.#journal = new Journal(dataDir)
+    this.#journal = new Journal(dataDir, options.deferred)
     this.#notes = new NodeNotes(dataDir, () => this.shared)
   }
 

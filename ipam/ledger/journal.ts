@@ -52,19 +52,24 @@ function writeEnd(fd: number, end: number): void {
 export class Journal {
   readonly #directory: string
   readonly #path: string
+  readonly #keepsOpen: boolean
+  #kept: number | undefined
   #syncing: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
 
-  constructor(directory: string) {
+  /** `keepsOpen`: for a process that writes to it again and again. */
+  constructor(directory: string, keepsOpen = false) {
     this.#directory = directory
+    this.#keepsOpen = keepsOpen
     this.#path = `${directory}/journal`
   }
 
   /** Returns when the lines of records are on disk, unless flush() will see to that. */
   append(lines: string, synced = true): void {
     this.#write((fd) => {
-      if (readEnd(fd) > journalMaxBytes) this.#empty(fd)
-      this.#writeLines(fd, lines)
+      const end = readEnd(fd)
+      if (end > journalMaxBytes) this.#empty(fd)
+      this.#writeLines(fd, lines, end > journalMaxBytes ? headerBytes : end)
       if (synced) fdatasyncSync(fd)
     })
   }
@@ -83,13 +88,13 @@ export class Journal {
   }
 
   async #sync(): Promise<void> {
-    const fd = openSync(this.#path, constants.O_RDWR | constants.O_NOFOLLOW)
+    const fd = this.#kept ?? openSync(this.#path, constants.O_RDWR | constants.O_NOFOLLOW)
     try {
       await new Promise<void>((resolve, reject) => {
         fdatasync(fd, (error) => (error === null ? resolve() : reject(error)))
       })
     } finally {
-      closeSync(fd)
+      if (fd !== this.#kept) closeSync(fd)
     }
   }
 
@@ -102,8 +107,9 @@ export class Journal {
       const line = `${releasedPrefix}${instantAt(nowMs).toISOString()} ${attachmentName(key)}\n`
       this.#write((fd) => {
         // Otherwise only where there is room already: a full disk must not keep an address, nor a release wait for it to grow.
-        if (!synced && readEnd(fd) + Buffer.byteLength(line) > fstatSync(fd).size) return
-        this.#writeLines(fd, line)
+        const end = readEnd(fd)
+        if (!synced && end + Buffer.byteLength(line) > fstatSync(fd).size) return
+        this.#writeLines(fd, line, end)
         if (synced) fdatasyncSync(fd)
       })
     } catch (error) {
@@ -160,8 +166,8 @@ export class Journal {
     fdatasyncSync(fd)
   }
 
-  #writeLines(fd: number, lines: string): void {
-    const [end, { size }] = [readEnd(fd), fstatSync(fd)]
+  #writeLines(fd: number, lines: string, end: number): void {
+    const { size } = fstatSync(fd)
     const bytes = Buffer.from(lines)
     if (end + bytes.length > size) {
       writeFully(fd, Buffer.alloc(bytes.length + stepBytes, '\n'), size)
@@ -173,11 +179,19 @@ export class Journal {
   }
 
   #write(work: (fd: number) => void): void {
-    const fd = openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
+    const fd = this.#open()
     try {
       work(fd)
     } finally {
-      closeSync(fd)
+      if (fd !== this.#kept) closeSync(fd)
     }
+  }
+
+  #open(): number {
+    // One that somebody removed is read by nobody any more. A sync that is under way has its own error to tell.
+    if (this.#kept !== undefined && fstatSync(this.#kept).nlink > 0) return this.#kept
+    const fd = openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
+    if (this.#keepsOpen) this.#kept = fd
+    return fd
   }
 }

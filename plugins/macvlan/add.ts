@@ -84,7 +84,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   checkConfig(config, request)
   using _held = await deps.hold(request.key)
   using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
-  using host = new NetlinkSocket()
+  using host = deps.openHost()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const home = config.masterInContainer ? pod : host
   const master = findMaster(home, config)

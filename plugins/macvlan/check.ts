@@ -103,7 +103,7 @@ export async function check(request: Request, deps: Deps): Promise<void> {
   if (attached === undefined) throw new CniError('ERR_CHECK', `prevResult has no interface "${ifName}"`)
 
   using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
-  using host = new NetlinkSocket()
+  using host = deps.openHost()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const link = findOwnLink(pod, request, deps) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
   checkSandbox(attached.sandbox, netns, deps)

@@ -8,7 +8,7 @@ import type { Result } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import type { Link } from '../../shared/host/links.ts'
 import { listNeighbours, type Neighbour, setNeighbour } from '../../shared/host/neighbours.ts'
-import { NetlinkSocket, type Step } from '../../shared/host/netlink.ts'
+import type { NetlinkSocket, Step } from '../../shared/host/netlink.ts'
 import { addRoute, linkTowards, listRoutes, mainTable, setOwnRoute } from '../../shared/host/routes.ts'
 import { addRule, listRules } from '../../shared/host/rules.ts'
 import { log } from '../../shared/log.ts'
@@ -153,7 +153,7 @@ export async function withdrawHostAccess(
   hold: (deps: Deps, key: AttachmentKey) => Promise<Disposable | undefined>,
 ): Promise<void> {
   if (record === undefined ? !isAskedFor(request) : record.link?.hostAccess === undefined) return
-  using host = new NetlinkSocket()
+  using host = deps.openHost()
   const masterIndex = record?.link?.hostAccess ?? masterIndexOf(host, request)
   if (masterIndex === undefined) return
   const told = previous?.interfaces.find(({ name }) => name === request.key.ifName)?.mac?.toLowerCase()
@@ -171,7 +171,7 @@ export async function withdrawHostAccess(
 /** GC's part: removes what the master's host link was told of attachments that nobody has any more. */
 export async function collectHostAccess(request: Request, deps: Deps): Promise<void> {
   if (!isAskedFor(request) || !deps.store.exists()) return
-  using host = new NetlinkSocket()
+  using host = deps.openHost()
   const masterIndex = masterIndexOf(host, request)
   if (masterIndex === undefined) return
   using _held = await deps.hold(hostLinkKey(masterIndex))

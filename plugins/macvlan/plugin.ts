@@ -1,7 +1,7 @@
 /** berth-macvlan: its verbs. */
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
 import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
-import { NetlinkSocket } from '../../shared/host/netlink.ts'
+import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { checkAddressesReady, collectFor, stopsForAddresses } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
@@ -31,7 +31,7 @@ export const macvlanPlugin: Plugin = {
     const config = macvlanConfig(request)
     // A master in the container cannot be looked for before there is one.
     if (!config.masterInContainer) {
-      using host = new NetlinkSocket()
+      using host = deps.openHost()
       orUnavailable(() => checkMaster(host, config), 'ERR_LIMITED')
     }
     await checkAddressesReady(request, deps)

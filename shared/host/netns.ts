@@ -12,11 +12,20 @@ import { isErrno } from '../disk.ts'
 import { messageOf } from '../message.ts'
 import { leaveNetns, setNetns } from './libc.ts'
 
-/** The namespace that this program was started in, and belongs to: opened once, when it is first needed. */
-let own: number | undefined
+interface OwnNetns {
+  readonly fd: number
+  readonly identity: NetnsIdentity
+}
 
-function ownNetns(): number {
-  own ??= openSync('/proc/thread-self/ns/net', constants.O_RDONLY)
+/** The namespace that this program was started in, and belongs to: opened once, when it is first needed. */
+let own: OwnNetns | undefined
+
+function ownNetns(): OwnNetns {
+  if (own === undefined) {
+    const fd = openSync('/proc/thread-self/ns/net', constants.O_RDONLY)
+    const { dev, ino } = fstatSync(fd)
+    own = { fd, identity: { dev, ino } }
+  }
   return own
 }
 
@@ -45,7 +54,7 @@ function openNetnsIfAlive(path: string, root: string): Netns | undefined {
   }
   const { dev, ino } = fstatSync(fd)
   // A bind mount that is gone leaves its plain file behind. All namespaces are files of the one nsfs, on its device.
-  if (dev !== fstatSync(ownNetns()).dev) {
+  if (dev !== ownNetns().identity.dev) {
     closeSync(fd)
     return undefined
   }
@@ -82,7 +91,7 @@ export function openNetnsIfAny(path: string, ownAllowed: boolean, root = ''): Ne
 }
 
 function refuseOwn(netns: Netns): void {
-  if (!sameNetns(netns.identity, fstatSync(ownNetns()))) return
+  if (!sameNetns(netns.identity, ownNetns().identity)) return
   netns[Symbol.dispose]()
   // Code 8 and words of the reference library, which says so only after the harm is done.
   throw new CniError('ERR_ENVIRONMENT', "plugin's netns and netns from CNI_NETNS should not be the same", {
@@ -100,7 +109,7 @@ export function newNetns(): Netns {
     const { dev, ino } = fstatSync(fd)
     return { path: `/proc/self/fd/${fd}`, fd, identity: { dev, ino }, [Symbol.dispose]: () => closeSync(fd) }
   } finally {
-    goHome(home)
+    goHome(home.fd)
   }
 }
 
@@ -111,7 +120,7 @@ export function insideNetns<T>(netns: Netns, work: () => T): T {
   try {
     return work()
   } finally {
-    goHome(home)
+    goHome(home.fd)
   }
 }
 
