@@ -208,5 +208,16 @@ export function renameAt(from: string, to: string, timeMs: number): void {
 /** Gives a file another name, at one instant and over whatever has it. */
 export const moveName = (from: string, to: string): void => renameSync(from, to)
 
+/** As moveName; false when there is no such file. */
+export function moveIfThere(from: string, to: string): boolean {
+  try {
+    renameSync(from, to)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
 /** Removes a directory and all that is in it, if it is there. */
 export const removeDirectory = (path: string): void => rmSync(path, { recursive: true, force: true })

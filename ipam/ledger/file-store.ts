@@ -10,11 +10,12 @@ import { accessSync, constants, statSync } from 'node:fs'
 import type { Ip, Span } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
-import { isErrno, makeDirectory, removeName, syncDirectory, writeDurable, writeUnsynced } from '../../shared/disk.ts'
+import { isErrno, makeDirectory, removeName } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import { holdLock, type LockOptions, lockKindOf, withLock } from '../lock/index.ts'
-import { leasesPath, toIoError } from './directory.ts'
+import { toIoError } from './directory.ts'
+import { type Durable, durableIn } from './durable.ts'
 import { inspectLeases } from './inspect.ts'
 import { Journal } from './journal.ts'
 import { LeaseFiles } from './lease-files.ts'
@@ -30,43 +31,53 @@ import {
 } from './names.ts'
 import { NodeNotes } from './node-notes.ts'
 import { FileOrder } from './order.ts'
-import { type Durable, putRecords } from './put.ts'
+import { putRecords } from './put.ts'
 import { type AttachmentRecord, describeKey, recordKey, renderRecord } from './record.ts'
 import { recoverLeases } from './recover.ts'
 import { dropLeftOver, replaceRecord, settle } from './replace.ts'
-import { type Finding, isAhead, isExpired, type Kept, type Listing, type Order, type Store } from './store.ts'
+import { Spares } from './spares.ts'
+import {
+  type Finding,
+  isAhead,
+  isExpired,
+  type Kept,
+  type Listing,
+  type Order,
+  type Store,
+  type StoreOptions,
+} from './store.ts'
 
 /** Free addresses that one look at all names brings into an order. */
 const refillMax = 4096
-
-/** For a process that serves many calls at once. */
-export interface StoreOptions {
-  /** How long locked() waits for others of this host, in milliseconds; not given: as long as a runtime has patience. */
-  readonly lockedMs?: number
-  /** The same for hold(). */
-  readonly holdMs?: number
-  /** put() returns before its records are on disk, and flush() says when they are. */
-  readonly deferred?: boolean
-}
 
 export class FileStore implements Store {
   readonly #dataDir: string
   readonly #options: StoreOptions
   readonly #files: LeaseFiles
+  readonly #spares: Spares
   readonly #orders: string
   readonly #journal: Journal
+  readonly #durable: Durable
   readonly #notes: NodeNotes
   #lockKind: 'kernel' | 'shared' | undefined
 
-  /** `dataDir` holds `leases/`, `journal`, `order/`, `lock`, `calls/`, `boot`, `sweep` and `damaged/`; nothing is made before the first claim. */
+  /** `dataDir` holds `leases/`, `journal`, `order/`, `lock`, `calls/`, `boot`, `sweep`, `damaged/` and `spare,…`; nothing is made before the first claim. */
   constructor(dataDir: string, options: StoreOptions = {}) {
     this.#dataDir = dataDir
     this.#options = options
-    this.#files = new LeaseFiles(leasesPath(dataDir), `${dataDir}/order`, `${dataDir}/damaged`, (key, nowMs) => {
-      if (!this.shared) this.#journal.release(key, nowMs)
+    this.#files = new LeaseFiles(dataDir, {
+      onReleased: (key, nowMs) => {
+        if (!this.shared) this.#journal.release(key, nowMs)
+      },
+      dispose: (path) => {
+        if (this.shared) removeName(path)
+        else this.#spares.keep(path)
+      },
     })
+    this.#spares = new Spares(dataDir)
     this.#orders = `${dataDir}/order`
     this.#journal = new Journal(dataDir, options.deferred)
+    this.#durable = durableIn(this.#files, this.#journal, this.#spares, this, options.deferred)
     this.#notes = new NodeNotes(dataDir, () => this.shared)
   }
 
@@ -183,20 +194,6 @@ export class FileStore implements Store {
     return putRecords(this.#files, records, this.#durable)
   }
 
-  /** On a share the server keeps what it confirms; here the journal does. */
-  readonly #durable: Durable = {
-    append: (lines) => {
-      if (!this.shared && lines !== '') this.#journal.append(lines, this.#options.deferred !== true)
-    },
-    write: (name, line) => {
-      if (this.shared) writeDurable(this.#files.at(name), line)
-      else writeUnsynced(this.#files.at(name), line)
-    },
-    syncNames: () => {
-      if (this.shared) syncDirectory(this.#files.path)
-    },
-  }
-
   replace(record: AttachmentRecord, nowMs: number): Ip | undefined {
     const key = recordKey(record)
     settle(this.#files, key, this.#durable, nowMs)
@@ -284,7 +281,9 @@ export class FileStore implements Store {
 
   recover(): void {
     // On a share the server keeps what it confirmed.
-    if (!this.shared) recoverLeases(this.#files, this.#journal, this.#durable, Date.now())
+    if (this.shared) return
+    this.#spares.clear()
+    recoverLeases(this.#files, this.#journal, this.#durable, Date.now())
   }
 
   /** Throws unless a claim could be written now. */

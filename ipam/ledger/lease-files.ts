@@ -12,22 +12,30 @@ import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceNam
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import { checkHeld } from '../lock/held.ts'
-import { LeaseDirectory } from './directory.ts'
+import { LeaseDirectory, leasesPath } from './directory.ts'
 import { attachmentName, isKeptFor, keptNameOf, leaseNames, parseAddressName } from './names.ts'
 import { noteFreed } from './order.ts'
 import { type AttachmentRecord, describeKey, leaseIp, recordKey, sameKey } from './record.ts'
 
+interface LeaseHooks {
+  /** Something is not kept any more. */
+  readonly onReleased: (key: AttachmentKey, nowMs: number) => void
+  /** Takes away the name of a record that is none any more. */
+  readonly dispose: (path: string) => void
+}
+
 export class LeaseFiles extends LeaseDirectory {
   readonly #orders: string
   readonly #aside: string
-  readonly #onReleased: (key: AttachmentKey, nowMs: number) => void
+  readonly #hooks: LeaseHooks
 
-  /** `orders` is told what becomes free; `aside` is where damaged files go; `onReleased` hears of what is not kept any more. */
-  constructor(path: string, orders: string, aside: string, onReleased: (key: AttachmentKey, nowMs: number) => void) {
-    super(path)
-    this.#onReleased = onReleased
-    this.#orders = orders
-    this.#aside = aside
+  constructor(dataDir: string, hooks: LeaseHooks) {
+    super(leasesPath(dataDir))
+    this.#hooks = hooks
+    // Told what becomes free.
+    this.#orders = `${dataDir}/order`
+    // Where damaged files go.
+    this.#aside = `${dataDir}/damaged`
   }
 
   /**
@@ -111,7 +119,7 @@ export class LeaseFiles extends LeaseDirectory {
     const key = recordKey(kept ?? record)
     this.release(name, kept ?? 'damaged', key, nowMs)
     // Claimed again by the same attachment it is recorded, whatever was before.
-    if (!this.has(attachmentName(key))) this.#onReleased(key, nowMs)
+    if (!this.has(attachmentName(key))) this.#hooks.onReleased(key, nowMs)
   }
 
   /** What is kept for the pod of this record is kept from now on. */
@@ -157,7 +165,7 @@ export class LeaseFiles extends LeaseDirectory {
     // The last first: of what an attachment freed, its next claim is given the last first.
     const own = names.reverse().filter((one) => this.inode(one) === ino)
     this.releaseNames(own, key, nowMs)
-    removeName(this.at(name))
+    this.#hooks.dispose(this.at(name))
   }
 
   /** Takes these names of addresses away, after it is noted that they are free. */

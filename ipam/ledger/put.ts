@@ -2,19 +2,10 @@
 import type { Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { discardName } from '../../shared/disk.ts'
+import type { Durable } from './durable.ts'
 import type { LeaseFiles } from './lease-files.ts'
 import { attachmentName, temporaryName } from './names.ts'
 import { type AttachmentRecord, describeKey, recordKey, renderRecord } from './record.ts'
-
-/** How records become durable: in the journal, or on a share by themselves. */
-export interface Durable {
-  /** Returns when the lines of records are on disk, unless their files will be. */
-  append(lines: string): void
-  /** Writes a file below the directory of leases. */
-  write(name: string, line: string): void
-  /** Returns when the names are on disk, unless the journal has what they say. */
-  syncNames(): void
-}
 
 function refuseTwice(records: readonly AttachmentRecord[]): void {
   const names = records.map((record) => attachmentName(recordKey(record)))

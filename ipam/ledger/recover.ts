@@ -1,9 +1,9 @@
 /** After a boot: what a power cut took away is made again from the journal (ipam/FORMAT.md). */
 import { discardName } from '../../shared/disk.ts'
+import type { Durable } from './durable.ts'
 import type { Journal } from './journal.ts'
 import type { LeaseFiles } from './lease-files.ts'
 import { attachmentName, isLeftOverName, parseTemporaryName, temporaryName } from './names.ts'
-import type { Durable } from './put.ts'
 import { type AttachmentRecord, recordKey, renderRecord } from './record.ts'
 import { dropLeftOver, settle } from './replace.ts'
 
@@ -21,7 +21,10 @@ function clear(files: LeaseFiles, journal: Journal, durable: Durable, nowMs: num
   // What the disk has again although it was released: it must not be in the way of who claimed it afterwards.
   for (const { name, atMs } of released) {
     const found = files.read(name)
-    if (found !== undefined && found !== 'damaged' && Date.parse(found.claimedAt) <= atMs) files.removeAll(name)
+    if (found === undefined) continue
+    // Torn, or in a file that another record has since: that one is made again.
+    const isOwn = found !== 'damaged' && attachmentName(recordKey(found)) === name
+    if (!isOwn || Date.parse(found.claimedAt) <= atMs) files.removeAll(name)
   }
   for (const record of standing) {
     const found = files.record(recordKey(record))

@@ -9,9 +9,9 @@ import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { linkExclusive, removeName, replaceName } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
+import type { Durable } from './durable.ts'
 import type { LeaseFiles } from './lease-files.ts'
 import { attachmentName, leaseNames, temporaryName } from './names.ts'
-import type { Durable } from './put.ts'
 import { type AttachmentRecord, leaseIp, recordKey, renderRecord, sameKey } from './record.ts'
 
 /** Claims for the next file what the attachment does not have; the address that somebody else has, and then it claims nothing. */

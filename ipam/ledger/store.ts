@@ -54,6 +54,16 @@ export interface OrderWish {
   readonly nowMs: number
 }
 
+/** For a process that serves many calls at once. */
+export interface StoreOptions {
+  /** How long locked() waits for others of this host, in milliseconds; not given: as long as a runtime has patience. */
+  readonly lockedMs?: number
+  /** The same for hold(). */
+  readonly holdMs?: number
+  /** put() returns before its records are on disk, and flush() says when they are. */
+  readonly deferred?: boolean
+}
+
 export interface Store {
   /** Other hosts may write to it as well: their namespaces are not for us to judge. */
   readonly shared: boolean

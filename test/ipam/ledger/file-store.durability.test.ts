@@ -81,7 +81,7 @@ it('put() has its records in the synced journal before their first names, and sy
   store.remove(keyOf('a'), 0)
   expect(calls.filter((call) => !call.includes('.new') && !call.startsWith('write'))).toEqual([
     'unlink 10.0.0.1',
-    `unlink ${own}`,
+    `rename ${own} spare,0`,
   ])
 })
 
@@ -138,7 +138,7 @@ it('remove() syncs the release of an imported record, which nothing else would r
   store.remove(keyOf('a'), 0)
   expect(calls).toEqual([
     'unlink 10.0.0.1',
-    'unlink storage,a,net1',
+    'rename storage,a,net1 spare,1',
     'write journal',
     'write journal',
     'fdatasync journal',
@@ -181,7 +181,7 @@ it('what is kept never has its address free: the name is replaced at one instant
     // The exclusive link finds the name taken.
     'link .new,storage,b,net1 .passing',
     'rename .passing 10.0.0.1',
-    'unlink ~storage,ns,pod,net1',
+    'rename ~storage,ns,pod,net1 spare,0',
     'unlink .new,storage,b,net1',
   ])
 })

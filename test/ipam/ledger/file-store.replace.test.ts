@@ -197,7 +197,7 @@ describe('FileStore after a replacement that was cut short', () => {
     const store = new FileStore(template)
     Object.assign(fs, {
       renameSync: (from: string, to: string): void => {
-        if (to.endsWith('storage,a,net1')) throw new Killed()
+        if (to.endsWith('/storage,a,net1')) throw new Killed()
         originals.get('renameSync')?.(...([from, to] as never[]))
       },
     })
