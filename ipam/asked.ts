@@ -1,5 +1,5 @@
 /** What a request asks of the IPAM: its plan, the addresses it names, and who it asks for. */
-import { wallClock } from '../shared/clock.ts'
+import { monotonicMs, wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { keyValue } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
@@ -32,10 +32,18 @@ export function thisNode(): Node {
   return node
 }
 
+/** What is not there is not looked for again in each of many calls. */
+const absentForMs = 1000
+let absentSinceMs = Number.NEGATIVE_INFINITY
+
+/** Whether the node's own defaults were not there a moment ago. */
+const wereAbsent = (root: string): boolean => root === '' && monotonicMs() - absentSinceMs < absentForMs
+
 /** The first of the files that is there, as JSON. Throws ERR_CONFIG or ERR_IO that names the one that is not. */
 function readDefaults(ipam: unknown, root: string): unknown {
   const own = keyValue(ipam, 'configuration_path')
-  for (const path of [...(typeof own === 'string' && own !== '' ? [own] : []), ...whereaboutsFiles]) {
+  const ownFiles = typeof own === 'string' && own !== '' ? [own] : []
+  for (const path of [...ownFiles, ...(wereAbsent(root) ? [] : whereaboutsFiles)]) {
     const text = readUserFile('the defaults in', path, fileMaxBytes, root)
     if (text === undefined) continue
     try {
@@ -45,6 +53,7 @@ function readDefaults(ipam: unknown, root: string): unknown {
       throw new CniError('ERR_CONFIG', `Cannot read the defaults in "${path}": ${why}`, { cause: error })
     }
   }
+  if (root === '' && !wereAbsent(root)) absentSinceMs = monotonicMs()
   return undefined
 }
 

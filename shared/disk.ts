@@ -208,6 +208,17 @@ export function renameAt(from: string, to: string, timeMs: number): void {
 /** Gives a file another name, at one instant and over whatever has it. */
 export const moveName = (from: string, to: string): void => renameSync(from, to)
 
+/** Runs `work`, and again in a directory made for it when that was missing: nearly always it is there. */
+export function inDirectory<T>(path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+  }
+  makeDirectory(path)
+  return work()
+}
+
 /** As moveName; false when there is no such file. */
 export function moveIfThere(from: string, to: string): boolean {
   try {

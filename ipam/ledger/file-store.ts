@@ -10,7 +10,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import type { Ip, Span } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
-import { isErrno, makeDirectory, removeName } from '../../shared/disk.ts'
+import { inDirectory, isErrno, makeDirectory, removeName } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import { holdLock, type LockOptions, lockKindOf, withLock } from '../lock/index.ts'
@@ -126,8 +126,9 @@ export class FileStore implements Store {
   hold(key: AttachmentKey): Disposable {
     const calls = `${this.#dataDir}/calls`
     try {
-      makeDirectory(calls)
-      return holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions(this.#options.holdMs))
+      return inDirectory(calls, () =>
+        holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions(this.#options.holdMs)),
+      )
     } catch (error) {
       throw toIoError(`use the directory "${calls}"`, error)
     }

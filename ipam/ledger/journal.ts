@@ -66,10 +66,11 @@ export class Journal {
 
   /** Returns when the lines of records are on disk, unless flush() will see to that. */
   append(lines: string, synced = true): void {
-    this.#write((fd) => {
+    this.#write((fd, size) => {
       const end = readEnd(fd)
-      if (end > journalMaxBytes) this.#empty(fd)
-      this.#writeLines(fd, lines, end > journalMaxBytes ? headerBytes : end)
+      const isFull = end > journalMaxBytes
+      if (isFull) this.#empty(fd)
+      this.#writeLines(fd, lines, isFull ? headerBytes : end, isFull ? headerBytes : size)
       if (synced) fdatasyncSync(fd)
     })
   }
@@ -105,11 +106,11 @@ export class Journal {
   release(key: AttachmentKey, nowMs: number, synced = false): void {
     try {
       const line = `${releasedPrefix}${instantAt(nowMs).toISOString()} ${attachmentName(key)}\n`
-      this.#write((fd) => {
+      this.#write((fd, size) => {
         // Otherwise only where there is room already: a full disk must not keep an address, nor a release wait for it to grow.
         const end = readEnd(fd)
-        if (!synced && end + Buffer.byteLength(line) > fstatSync(fd).size) return
-        this.#writeLines(fd, line, end)
+        if (!synced && end + Buffer.byteLength(line) > size) return
+        this.#writeLines(fd, line, end, size)
         if (synced) fdatasyncSync(fd)
       })
     } catch (error) {
@@ -166,8 +167,7 @@ export class Journal {
     fdatasyncSync(fd)
   }
 
-  #writeLines(fd: number, lines: string, end: number): void {
-    const { size } = fstatSync(fd)
+  #writeLines(fd: number, lines: string, end: number, size: number): void {
     const bytes = Buffer.from(lines)
     if (end + bytes.length > size) {
       writeFully(fd, Buffer.alloc(bytes.length + stepBytes, '\n'), size)
@@ -178,20 +178,20 @@ export class Journal {
     writeEnd(fd, end + bytes.length)
   }
 
-  #write(work: (fd: number) => void): void {
-    const fd = this.#open()
+  /** Hands out the file and its size. */
+  #write(work: (fd: number, size: number) => void): void {
+    const kept = this.#kept === undefined ? undefined : fstatSync(this.#kept)
+    // One that somebody removed is read by nobody any more. A sync that is under way has its own error to tell.
+    if (this.#kept !== undefined && kept !== undefined && kept.nlink > 0) {
+      work(this.#kept, kept.size)
+      return
+    }
+    const fd = openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
+    if (this.#keepsOpen) this.#kept = fd
     try {
-      work(fd)
+      work(fd, fstatSync(fd).size)
     } finally {
       if (fd !== this.#kept) closeSync(fd)
     }
-  }
-
-  #open(): number {
-    // One that somebody removed is read by nobody any more. A sync that is under way has its own error to tell.
-    if (this.#kept !== undefined && fstatSync(this.#kept).nlink > 0) return this.#kept
-    const fd = openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
-    if (this.#keepsOpen) this.#kept = fd
-    return fd
   }
 }

@@ -91,8 +91,7 @@ export function findLink(socket: NetlinkSocket, wanted: { name: string } | { ind
   if ('name' in wanted) message.text(IFLA.IFNAME, wanted.name)
   message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
   try {
-    const answer = socket.request('look up link', message).find(({ type }) => type === RTM_NEWLINK)
-    return answer === undefined ? undefined : readLink(answer)
+    return readLink(socket.ask('look up link', message))
   } catch (error) {
     // A name too long for the kernel (ERANGE, EINVAL by version) names no link either.
     if (error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)) return undefined

@@ -9,7 +9,7 @@ import type { Family } from '../address.ts'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { SystemError } from './libc.ts'
-import { openNetlink } from './sockets.ts'
+import { beStrict, openNetlink } from './sockets.ts'
 
 const NLM_F_REQUEST = 1
 const NLM_F_ACK = 4
@@ -59,6 +59,10 @@ export class Message {
   constructor(type: number, flags = 0) {
     this.#type = type
     this.#flags = flags
+  }
+
+  get isDump(): boolean {
+    return (this.#flags & NLM_F_DUMP) === NLM_F_DUMP
   }
 
   #reserve(bytes: number): number {
@@ -180,6 +184,7 @@ export interface Step {
 export class NetlinkSocket implements Disposable {
   readonly #fd: number = openNetlink()
   #sequence = 0
+  #isStrict = false
 
   /** Sends one request and returns its answers. Throws SystemError when the kernel refuses it. */
   request(what: string, message: Message): Answer[] {
@@ -188,6 +193,19 @@ export class NetlinkSocket implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.#fd)
+  }
+
+  /** As request, for what is answered once or refused: nothing acknowledges it. */
+  ask(what: string, message: Message): Answer {
+    writeSync(this.#fd, message.finish(++this.#sequence, false))
+    for (;;) {
+      for (const answer of splitAnswers(received.subarray(0, this.#receive()))) {
+        if (answer.sequence !== this.#sequence) continue
+        const refusal = verdictOf(what, answer, this.#sequence)
+        if (refusal instanceof SystemError) throw refusal
+        return { ...answer, body: Buffer.from(answer.body) }
+      }
+    }
   }
 
   /**
@@ -204,6 +222,10 @@ export class NetlinkSocket implements Disposable {
 
   /** Only the last message asks for an acknowledgement, which says that the others are done as well. */
   #sendAndReceive(steps: readonly Step[]): Answer[] {
+    if (!this.#isStrict && steps.some(({ message }) => message.isDump)) {
+      beStrict(this.#fd)
+      this.#isStrict = true
+    }
     const first = this.#sequence + 1
     const last = this.#sequence + steps.length
     writeSync(
@@ -230,13 +252,11 @@ export class NetlinkSocket implements Disposable {
   }
 
   #receive(): number {
-    for (;;) {
-      try {
-        return readSync(this.#fd, received)
-      } catch (error) {
-        // A socket with a time limit is not waited for again by itself when a child that has ended interrupts it (signal(7)).
-        if (!isErrno(error, 'EINTR')) throw error
-      }
+    try {
+      return readSync(this.#fd, received)
+    } catch (error) {
+      if (!isErrno(error, 'EAGAIN')) throw error
+      throw new CniError('ERR_KERNEL', 'Cannot read an answer of the kernel: it has lost it', { cause: error })
     }
   }
 }

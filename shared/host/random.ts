@@ -1,14 +1,22 @@
 /** Fresh system randomness for names on the wire and in the kernel; never Math.random, never kept from an earlier start. */
 import { openSync, readSync } from 'node:fs'
 
+/** Read at once, used once. */
+const poolBytes = 128
+let pool = Buffer.alloc(0)
+
 /** Open from its first use on. */
 let device: number | undefined
 
 function randomBytes(count: number): Buffer {
-  const bytes = Buffer.alloc(count)
   // The device and not node:crypto: that module costs more to load than a claim costs altogether.
-  device ??= openSync('/dev/urandom', 'r')
-  readSync(device, bytes)
+  if (pool.length < count) {
+    device ??= openSync('/dev/urandom', 'r')
+    pool = Buffer.alloc(poolBytes)
+    readSync(device, pool)
+  }
+  const bytes = pool.subarray(0, count)
+  pool = pool.subarray(count)
   return bytes
 }
 

@@ -4,15 +4,18 @@ import { checkedCall, systemCall } from './libc.ts'
 
 const AF_NETLINK = 16
 const SOCK_RAW = 3
+const SOCK_NONBLOCK = 0o4000
 const SOCK_CLOEXEC = 0o2000000
 const NETLINK_ROUTE = 0
 const SOL_NETLINK = 270
 const SOL_SOCKET = 1
 const SO_RCVTIMEO = 20
 /** Removing a link takes tens of milliseconds, more where many are removed at once. */
-const netlinkWaitMaxSeconds = 30
+const netlinkWaitMaxMs = 30_000
 /** Socket options of linux/netlink.h: short acks without the request in them, with the kernel's words instead. */
-const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11, NETLINK_GET_STRICT_CHK: 12 }
+const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11 }
+const NETLINK_GET_STRICT_CHK = 12
+const on = Buffer.from([1, 0, 0, 0])
 
 /** struct sockaddr_nl of the kernel: the family, and port 0. */
 const kernelAddress = Buffer.from([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -23,24 +26,30 @@ const kernelAddress = Buffer.from([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
  * announcements it hears (RTMGRP_* of linux/rtnetlink.h); these anybody in the namespace may forge who may administer it.
  */
 export function openNetlink(groups = 0): number {
-  const fd = checkedCall('socket', AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+  const fd = checkedCall(
+    'socket',
+    AF_NETLINK,
+    SOCK_RAW | SOCK_CLOEXEC | (groups === 0 ? SOCK_NONBLOCK : 0),
+    NETLINK_ROUTE,
+  )
   if (groups !== 0) {
     const address = Buffer.from(kernelAddress)
     address.writeUInt32LE(groups, 8)
     checkedCall('bind', fd, address, address.length)
   }
   checkedCall('connect', fd, kernelAddress, kernelAddress.length)
-  // struct timeval, seconds and microseconds: a kernel that owes an answer longer than this has lost it.
-  const patience = Buffer.alloc(16)
-  patience.writeBigInt64LE(BigInt(netlinkWaitMaxSeconds))
-  checkedCall('setsockopt', fd, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length)
-  const on = Buffer.from([1, 0, 0, 0])
+  // Requests are answered before they are sent (netlink(7)). Who listens waits, but not for ever: what takes longer is lost.
+  if (groups !== 0) setPatience(fd, 'receive', netlinkWaitMaxMs)
   for (const option of Object.values(netlinkOptions)) {
-    // Kernels before 4.12 know none of them and before 4.20 not the last: they answer without words, that is all.
+    // Kernels before 4.12 know neither: they answer without words, that is all.
     systemCall('setsockopt', fd, SOL_NETLINK, option, on, on.length)
   }
   return fd
 }
+
+/** Lists asked for over the socket leave out what was not asked for. Kernels before 4.20 do not know that, and list all. */
+export const beStrict = (fd: number): void =>
+  void systemCall('setsockopt', fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, on, on.length)
 
 const AF_PACKET = 17
 const SO_SNDTIMEO = 21
