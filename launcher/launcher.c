@@ -1,7 +1,7 @@
 /*
  * The launcher: what a container runtime executes as a CNI plugin. It hands the call to the agent over a unix socket, or becomes
  * the packaged program, `berth` in its own folder, when no agent answers (agent/PROTOCOL.md). No library, no heap: it starts as
- * fast as the kernel can start anything, and runs beside any libc (docs/decisions/021-launcher.md).
+ * fast as the kernel can start anything, and runs beside any libc (docs/decisions/009-launcher.md).
  *
  * Exit codes: the agent's, or the packaged program's where that takes its place, and 1
  *   with CNI error 11   nobody knows what became of the call: the answer is lost, late, or not of the protocol

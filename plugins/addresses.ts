@@ -48,7 +48,7 @@ export const isForeign = (request: Request): boolean => foreignType(request) !==
 
 /** Whether an ADD or a DEL stops its process: for another program, or to ask the wire. */
 export const stopsForAddresses = (request: Request): boolean =>
-  isForeign(request) || keyValue(request.config.ipam, 'conflictCheck') === true
+  isForeign(request) || keyValue(keyValue(request.raw, 'ipam'), 'conflictCheck') === true
 
 async function callForeign(request: Request, deps: Deps, type: string, verb: Request['verb']): Promise<string> {
   const { pluginPath: folders, stdin } = request

@@ -83,13 +83,18 @@ export const withTables = (text: string): string =>
 interface BenchReport {
   readonly machine: { kernel: string; cpus: number; cpu: string; node: string; disk: string }
   readonly rows: { name: string; n: number; p50Ms: number; p99Ms: number }[]
-  readonly ratios: { name: string; p50: number; p99: number }[]
+  readonly ratios: { name: string; p50: number; p99: number; target?: number; target99?: number }[]
+  readonly agent: string[]
 }
+
+/** Small ones would all be 0.00. */
+const ratio = (value: number): string => (value < 0.1 ? value.toFixed(4) : value.toFixed(2))
+const aim = (value: number | undefined): string => (value === undefined ? '' : `≤ ${Number(value.toFixed(4))}`)
 
 /** The last run of `make bench` as a table; undefined when there was none here. */
 function figures(): string | undefined {
   if (!existsSync(benchReport)) return undefined
-  const { machine, rows, ratios }: BenchReport = JSON.parse(readFileSync(benchReport, 'utf8'))
+  const { machine, rows, ratios, agent }: BenchReport = JSON.parse(readFileSync(benchReport, 'utf8'))
   return [
     `${machine.cpu}, ${machine.cpus} cores, Linux ${machine.kernel}, ${machine.disk}, Node ${machine.node}:`,
     '',
@@ -97,9 +102,16 @@ function figures(): string | undefined {
     '|---|---|---|---|',
     ...rows.map(({ name, n, p50Ms, p99Ms }) => `| ${name} | ${n} | ${p50Ms.toFixed(2)} | ${p99Ms.toFixed(2)} |`),
     '',
-    '| ratio | p50 | p99 |',
-    '|---|---|---|',
-    ...ratios.map(({ name, p50, p99 }) => `| ${name} | ${p50.toFixed(2)} | ${p99.toFixed(2)} |`),
+    '| ratio | p50 | aim | p99 | aim |',
+    '|---|---|---|---|---|',
+    ...ratios.map(
+      ({ name, p50, p99, target, target99 }) =>
+        `| ${name} | ${ratio(p50)} | ${aim(target)} | ${ratio(p99)} | ${aim(target99)} |`,
+    ),
+    '',
+    '```',
+    ...agent,
+    '```',
   ].join('\n')
 }
 

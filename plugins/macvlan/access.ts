@@ -1,6 +1,6 @@
 /**
  * Host access, as values: a macvlan's parent never hears its children, so the node gets a child of its own beside them
- * (docs/decisions/020-host-access.md). Each side is told where the other is, and nobody asks the wire. Pure.
+ * (docs/decisions/008-host-access.md). Each side is told where the other is, and nobody asks the wire. Pure.
  *
  *   node:  <pod address>/32 dev berth5 src <node address>    and the neighbour <pod address> at the pod's MAC
  *   pod:   the neighbour <node address> at the MAC of berth5, and a route to it where no subnet of the pod has it

@@ -1,4 +1,4 @@
-/** What ADD, DEL, CHECK and GC do about host access (docs/decisions/020-host-access.md). */
+/** What ADD, DEL, CHECK and GC do about host access (docs/decisions/008-host-access.md). */
 import type { AttachmentRecord } from '../../ipam/index.ts'
 import { formatIp, type Ip, parseCidr, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
