@@ -90,7 +90,7 @@ export async function grantHostAccess(
   // After the wait: an undo of a call that got no turn would wait as long again.
   undo.push('host access', async () => {
     using _held = await deps.hold(hostLinkKey(master.index))
-    withdraw(host, master.index, (neighbour) => isPartyOf(party, neighbour))
+    await withdraw(host, master.index, (neighbour) => isPartyOf(party, neighbour), deps)
   })
   try {
     const hostLink = ensureHostLink(host, master)
@@ -162,7 +162,7 @@ export async function withdrawHostAccess(
   try {
     // The records of a whole cluster are not read for one DEL.
     const isStray = deps.store.shared ? () => false : strayIn(deps, masterIndex)
-    withdraw(host, masterIndex, (one) => isPartyOf({ mac, addresses }, one) || isStray(one))
+    await withdraw(host, masterIndex, (one) => isPartyOf({ mac, addresses }, one) || isStray(one), deps)
   } catch (error) {
     throw inWords(error, `Cannot take back hostAccess of "${request.key.ifName}"`)
   }
@@ -176,7 +176,7 @@ export async function collectHostAccess(request: Request, deps: Deps): Promise<v
   if (masterIndex === undefined) return
   using _held = await deps.hold(hostLinkKey(masterIndex))
   try {
-    withdraw(host, masterIndex, strayIn(deps, masterIndex))
+    await withdraw(host, masterIndex, strayIn(deps, masterIndex), deps)
   } catch (error) {
     throw inWords(error, `Cannot take back hostAccess on link ${masterIndex}`)
   }

@@ -9,11 +9,13 @@ import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { listAddresses } from '../../shared/host/addresses.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { createMacvlan, deleteLink, findLink, type Link, setLinkUp } from '../../shared/host/links.ts'
+import { createMacvlan, findLink, type Link, setLinkUp } from '../../shared/host/links.ts'
 import { listNeighbours, type Neighbour, removeNeighbour } from '../../shared/host/neighbours.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
+import { nodeNetns } from '../../shared/host/netns.ts'
 import { defaultRouteLink, removeOwnRoute } from '../../shared/host/routes.ts'
 import { setNetSysctl } from '../../shared/host/sysctl.ts'
+import type { Deps } from '../deps.ts'
 import { hostLinkMac, hostLinkName } from './access.ts'
 
 /** What calls hold while they change a host link. No network's name starts with a dot, and on a share each node has its own. */
@@ -85,12 +87,17 @@ export function ensureHostLink(host: NetlinkSocket, master: Link): Link {
 }
 
 /** Removes what the host link was told and is over, and the link with the last of it. The lock is held. */
-export function withdraw(host: NetlinkSocket, masterIndex: number, isOver: (neighbour: Neighbour) => boolean): void {
+export async function withdraw(
+  host: NetlinkSocket,
+  masterIndex: number,
+  isOver: (neighbour: Neighbour) => boolean,
+  deps: Deps,
+): Promise<void> {
   const link = findHostLink(host, masterIndex)
   if (link === undefined) return
   const neighbours = listNeighbours(host, link.index)
   const over = neighbours.filter(isOver)
-  if (over.length === neighbours.length) deleteLink(host, link.index)
+  if (over.length === neighbours.length) await deps.deleteLink(nodeNetns(), host, link.index)
   // Neighbours last: who goes on after a kill finds the routes by them.
   else host.batch(over.flatMap(({ ip }) => [removeOwnRoute(link.index, ip), removeNeighbour(link.index, ip)]))
 }

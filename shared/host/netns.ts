@@ -113,6 +113,9 @@ export function newNetns(): Netns {
   }
 }
 
+/** The namespace of this program, which nobody closes. */
+export const nodeNetns = (): Netns => ({ path: '/proc/self/ns/net', ...ownNetns(), [Symbol.dispose]: () => undefined })
+
 /** Runs `work` with the calling thread inside the namespace. Never await in it. */
 export function insideNetns<T>(netns: Netns, work: () => T): T {
   const home = ownNetns()
