@@ -1,5 +1,5 @@
 /** The agent: its places, the line of calls, and how it ends. */
-import { dispatch } from '../plugins/dispatch.ts'
+import { dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
 import { log, timed } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
@@ -9,7 +9,7 @@ import { Line } from './line.ts'
 import { callServer } from './server.ts'
 import { Place } from './sockets.ts'
 import { warmUp } from './warm.ts'
-import { type Answered, type Facts, unwatched, type Watch } from './watch.ts'
+import { type Facts, unwatched, type Watch } from './watch.ts'
 
 interface AgentOptions {
   /** Its socket is the first that launchers try. */
@@ -56,8 +56,8 @@ export class Agent {
 
   async #answer(call: CallFrame, peer: Peer): ReturnType<typeof dispatch> {
     const caller = callerOf(peer)
-    if (caller === undefined) return declined
     const { name, environment, stdin } = call
+    if (caller === undefined || !isPluginName(name)) return declined
     return await timed(environment.CNI_COMMAND ?? 'call', () =>
       dispatch({ name, environment, readStdin: () => stdin }, this.#resources.depsFor(environment, caller)),
     )
@@ -66,11 +66,14 @@ export class Agent {
   /** Throws when another agent is there already, or a socket cannot be made. */
   async start(): Promise<void> {
     const { runDir, dataDir, warm, watch = unwatched } = this.#options
+    if (this.#resources.store.shared) {
+      throw new Error(`cannot serve "${dataDir}": hosts share it, and their locks stop who waits for them`)
+    }
     this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
     if (warm) await warmUp(`${runDir}/warm`)
     for (const [index, place] of this.#places.entries()) {
       const door = index === 0 ? 'run' : 'data'
-      const onAnswered = (call: CallFrame, reply: Answered, ms: number): void => watch.answered(door, call, reply, ms)
+      const onAnswered = (call: CallFrame, reply: Reply, ms: number): void => watch.answered(door, call, reply, ms)
       await place.open(callServer(this.#line, (call, peer) => this.#answer(call, peer), onAnswered))
       log('info', `answering at "${place.path}"`)
     }

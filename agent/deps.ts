@@ -6,12 +6,9 @@ import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
-import { patiently } from './patience.ts'
+import { patienceMs, patiently } from './patience.ts'
 import { Turns } from './turns.ts'
 import { unwatched, type Watch } from './watch.ts'
-
-/** What other processes do under the lock takes a millisecond or two; who finds it taken for longer comes again. */
-const lockedMs = 50
 
 /** Who calls: what leads to its root directory, and whether it is still there. */
 export interface Caller {
@@ -22,9 +19,13 @@ export interface Caller {
 /** The one for the node itself is asked by every call, one after the other, and stays open. */
 class HostSocket extends NetlinkSocket {
   override [Symbol.dispose](): void {}
+
+  close(): void {
+    super[Symbol.dispose]()
+  }
 }
 
-export class Resources {
+export class Resources implements Disposable {
   readonly store: Store
   readonly #claims: GroupCommit
   readonly #turns = new Turns()
@@ -34,8 +35,13 @@ export class Resources {
 
   constructor(dataDir: string, watch: Watch = unwatched) {
     this.#watch = watch
-    this.store = openStore(dataDir, { lockedMs, holdMs: 0, deferred: true })
+    this.store = openStore(dataDir, { waitMs: 0, patienceMs, deferred: true })
     this.#claims = new GroupCommit(this.store, (claims) => watch.committed(claims))
+  }
+
+  [Symbol.dispose](): void {
+    this.#host.close()
+    this.store[Symbol.dispose]()
   }
 
   /** Links that are gone for everybody but the kernel itself. */
@@ -60,12 +66,16 @@ export class Resources {
     }
   }
 
+  async #undoClaim(key: AttachmentKey): Promise<boolean> {
+    return await patiently(() => releaseAddresses(this.store, key, wallClock()))
+  }
+
   async #release(key: AttachmentKey, { root, isAlive }: Caller): Promise<boolean> {
     // Where its files are is known through the living process only: a namespace that was not found may be there all the same.
     if (root !== '' && !isAlive()) {
-      throw new CniError('ERR_TRY_AGAIN', `Cannot release ${key.containerId}/${key.ifName}: the caller is gone`)
+      throw new CniError('ERR_TRY_AGAIN', `Cannot release "${key.containerId}/${key.ifName}": the caller is gone`)
     }
-    return await patiently(() => releaseAddresses(this.store, key, wallClock()))
+    return await this.#undoClaim(key)
   }
 
   depsFor(environment: Environment, caller: Caller): Deps {
@@ -81,10 +91,10 @@ export class Resources {
         return this.#claims.claim(claim)
       },
       release: (key) => this.#release(key, caller),
+      undoClaim: (key) => this.#undoClaim(key),
       deleteLink: async (netns, socket, index) => {
-        this.#removing++
-        await removeLinkEarly(netns, socket, index, () => {
-          this.#removing--
+        await removeLinkEarly(netns, socket, index, (isUnderWay) => {
+          this.#removing += isUnderWay ? 1 : -1
         })
       },
     }

@@ -1,5 +1,7 @@
 /** What goes over the socket between launcher and agent, byte for byte (agent/PROTOCOL.md). Pure. */
 
+import type { Reply } from '../plugins/dispatch.ts'
+
 /** Sent at once to whoever connects: the mark, and the version of everything that follows. */
 export const hello = Buffer.from('berth\0\x01\0', 'latin1')
 
@@ -57,13 +59,7 @@ export class RequestReader {
   }
 }
 
-interface ReplyFrame {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly declined?: true
-}
-
-export function renderReply({ exitCode, stdout, declined }: ReplyFrame): Buffer {
+export function renderReply({ exitCode, stdout, declined }: Reply): Buffer {
   const output = Buffer.from(stdout)
   const bytes = Buffer.alloc(replyHeadBytes + output.length)
   bytes.writeUInt32LE(output.length, 0)

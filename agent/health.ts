@@ -60,7 +60,7 @@ export class Health implements Disposable {
   #last: { readonly atMs: number; readonly trouble: string | undefined } | undefined
 
   constructor(dataDir: string) {
-    this.#store = openStore(dataDir, { lockedMs: 0 })
+    this.#store = openStore(dataDir, { waitMs: 0 })
     this.delay.start()
   }
 

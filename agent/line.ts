@@ -2,6 +2,8 @@
  * The line in which calls stand: so many at work at once, so many waiting, none of them for ever. Most of a call is work of the one
  * thread that there is; those at work at once are those that wait for a disk or for the kernel.
  */
+
+import type { Reply } from '../plugins/dispatch.ts'
 import { monotonicMs } from '../shared/clock.ts'
 import { CniError, renderError } from '../shared/cni/errors.ts'
 
@@ -9,12 +11,6 @@ const atWorkMaxCalls = 128
 const waitingMaxCalls = 4096
 /** Who has waited so long has a runtime that is about to give up: it shall not get what nobody will look for. */
 const waitMaxMs = 30_000
-
-interface Reply {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly declined?: true
-}
 
 interface Standing {
   /** Nobody waits for the reply any more. */

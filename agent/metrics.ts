@@ -5,12 +5,13 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Claim, Usage } from '../ipam/index.ts'
+import type { Reply } from '../plugins/dispatch.ts'
 import { isPluginName } from '../plugins/dispatch.ts'
 import { errorTable } from '../shared/cni/errors.ts'
 import { verbs } from '../shared/cni/versions.ts'
 import { openDescriptors } from '../shared/host/process.ts'
 import type { CallFrame } from './frame.ts'
-import type { Answered, Door, Facts, SweepTotals, Watch } from './watch.ts'
+import type { Door, Facts, SweepTotals, Watch } from './watch.ts'
 
 const other = 'other'
 
@@ -36,7 +37,7 @@ function errorNameOf(stdout: string): string {
   }
 }
 
-function resultOf({ exitCode, stdout, declined }: Answered): string {
+function resultOf({ exitCode, stdout, declined }: Reply): string {
   if (declined === true) return 'declined'
   return exitCode === 0 ? 'ok' : errorNameOf(stdout)
 }
@@ -93,7 +94,7 @@ export class Metrics implements Watch {
     this.#watchUsage()
   }
 
-  answered(door: Door, call: CallFrame, reply: Answered, ms: number): void {
+  answered(door: Door, call: CallFrame, reply: Reply, ms: number): void {
     const { CNI_COMMAND } = call.environment
     const verb = verbs.find((one) => one === CNI_COMMAND) ?? other
     const plugin = isPluginName(call.name) ? call.name : other

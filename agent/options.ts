@@ -1,8 +1,9 @@
 /** The command line of `berth agent`. Pure. */
 import { parseArgs } from 'node:util'
+import { defaultDataDir as usualDataDir } from '../shared/data-dir.ts'
 import { type MonitorAddress, parseMonitorAddress } from './address.ts'
 
-const defaultRunDir = '/run/berth'
+const usualRunDir = '/run/berth'
 /** Where runtimes and `ip netns` give network namespaces their names. */
 const defaultNetnsDirectories = ['/run/netns', '/var/run/netns']
 const defaultSweepSeconds = '60'
@@ -13,7 +14,7 @@ export const usage = `Usage: berth agent [options]
 
 Answers the calls of the CNI plugins of this node, which do without when it is not there.
 
-  --run-dir DIR                  where its socket is (default ${defaultRunDir})
+  --run-dir DIR                  where its socket is (default ${usualRunDir}, or the data directory when that is not the usual one)
   --data-dir DIR                 where the leases are, and a second socket (default: BERTH_DATA_DIR, or /var/lib/cni/berth)
   --metrics-address ADDRESS      serves /metrics, /healthz and /readyz at 127.0.0.1:9465, [::1]:9465, :9465 (all addresses of the
                                  node) or an absolute path, which becomes a unix socket (default: does not)
@@ -28,7 +29,7 @@ SIGTERM and SIGINT end it after the calls that are running. BERTH_LOG is error, 
 `
 
 const options = {
-  'run-dir': { type: 'string', default: defaultRunDir },
+  'run-dir': { type: 'string' },
   'data-dir': { type: 'string' },
   'metrics-address': { type: 'string' },
   'sweep-seconds': { type: 'string', default: defaultSweepSeconds },
@@ -64,12 +65,14 @@ function secondsOf(name: 'sweep-seconds' | 'sweep-grace-seconds', text: string):
 export function readCommandLine(args: readonly string[], defaultDataDir: string): AgentWish | undefined {
   const { values } = parseArgs({ args: [...args], options })
   if (values.help === true) return undefined
+  const dataDir = values['data-dir'] ?? defaultDataDir
   const address = values['metrics-address']
   const everySeconds = secondsOf('sweep-seconds', values['sweep-seconds'])
   const graceSeconds = secondsOf('sweep-grace-seconds', values['sweep-grace-seconds'])
   return {
-    runDir: values['run-dir'],
-    dataDir: values['data-dir'] ?? defaultDataDir,
+    // Who finds an agent at the usual place takes it for one of the usual leases.
+    runDir: values['run-dir'] ?? (dataDir === usualDataDir ? usualRunDir : dataDir),
+    dataDir,
     warm: !values['no-warm-up'],
     metricsAddress: address === undefined ? undefined : parseMonitorAddress(address),
     sweep: everySeconds === 0 ? undefined : { everySeconds, graceSeconds, netnsDirectories: values['netns-dir'] },

@@ -4,7 +4,7 @@ import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 
 /** As long as a call in a process of its own waits for a lock. */
-const patienceMs = 20_000
+export const patienceMs = 20_000
 const pauseMs = 2
 
 /** Whether somebody else was in the way, who may be gone the next time. */

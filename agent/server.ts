@@ -3,22 +3,22 @@
  * somebody who says nothing.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import type { Reply } from '../plugins/dispatch.ts'
 import { monotonicMs } from '../shared/clock.ts'
 import { type Peer, peerOf } from '../shared/host/peer.ts'
 import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { type CallFrame, hello, RequestReader, renderReply } from './frame.ts'
 import type { Line } from './line.ts'
-import type { Answered } from './watch.ts'
 
 /** From the hello to the last byte of the request; a launcher that lives has it in its hands. */
 const requestWithinMs = 10_000
 /** Connections that the kernel keeps until they are accepted. */
 const backlogMax = 1024
 
-type Answerer = (call: CallFrame, peer: Peer) => Promise<Answered>
+type Answerer = (call: CallFrame, peer: Peer) => Promise<Reply>
 /** Hears of every reply, and how many milliseconds after the request it was there. */
-type OnAnswered = (call: CallFrame, reply: Answered, ms: number) => void
+type OnAnswered = (call: CallFrame, reply: Reply, ms: number) => void
 
 /** The descriptor of a connection; Node has no public name for it. */
 function descriptorOf(socket: Socket): number {

@@ -14,13 +14,8 @@ export async function openInPlace(server: Server, path: string): Promise<bigint>
   if (before !== undefined && !before.isSocket()) throw new Error('there is something else of that name')
   const passing = `${path}.new`
   removeName(passing)
-  // Between bind(2) and chmod(2) only the owner of the process may connect.
-  const mask = process.umask(0o777 & ~socketMode)
-  try {
-    await listenAt(server, passing)
-  } finally {
-    process.umask(mask)
-  }
+  // Whoever connects before chmod(2) is asked who it is all the same.
+  await listenAt(server, passing)
   chmodSync(passing, socketMode)
   const { ino } = statSync(passing, { bigint: true })
   moveName(passing, path)

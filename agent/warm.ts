@@ -58,7 +58,7 @@ export async function warmUp(directory: string): Promise<void> {
   try {
     removeDirectory(directory)
     makeDirectory(directory)
-    const resources = new Resources(directory)
+    using resources = new Resources(directory)
     using netns = newNetns()
     using socket = insideNetns(netns, () => new NetlinkSocket())
     createVeth(socket, master, 'warm1')

@@ -1,15 +1,11 @@
 /** What the agent tells whoever watches it. It is told on the way of a call, so listening must cost next to nothing. */
+
 import type { Claim } from '../ipam/index.ts'
+import type { Reply } from '../plugins/dispatch.ts'
 import type { CallFrame } from './frame.ts'
 
 /** Which of the two sockets a call came in by: that of the run directory, or that of the data directory. */
 export type Door = 'run' | 'data'
-
-export interface Answered {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly declined?: true
-}
 
 /** What one sweep did, in numbers. */
 export interface SweepTotals {
@@ -22,7 +18,7 @@ export interface SweepTotals {
 
 export interface Watch {
   /** A call has its reply, `ms` after its last byte came; a call whose caller has gone before its turn is none. */
-  answered(door: Door, call: CallFrame, reply: Answered, ms: number): void
+  answered(door: Door, call: CallFrame, reply: Reply, ms: number): void
   claimed(claim: Claim): void
   /** So many claims were written together. */
   committed(claims: number): void

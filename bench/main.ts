@@ -38,7 +38,7 @@ function storeRatios(samples: Samples): Ratio[] {
 function ratios(samples: Samples): Ratio[] {
   return [
     ...storeRatios(samples),
-    samples.ratio(nameOf('berth', 'ADD', 'IPv4'), nothingName, 1.35),
+    samples.ratio(nameOf('berth', 'ADD', 'IPv4'), nothingName, 1.25),
     samples.ratio(nameOf('berth', 'ADD', 'IPv6'), nameOf('berth', 'ADD', 'IPv4'), 1.2),
     samples.ratio(nameOf('berth', 'ADD', 'dual stack'), nameOf('berth', 'ADD', 'IPv4'), 1.2),
     ...(['IPv4', 'IPv6', 'dual stack'] as const).flatMap((addresses) =>

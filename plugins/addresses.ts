@@ -16,14 +16,13 @@ import {
   planOf,
 } from '../ipam/index.ts'
 import { CniError, orUnavailable } from '../shared/cni/errors.ts'
-import { keyValue } from '../shared/cni/keys.ts'
 import type { Request } from '../shared/cni/request.ts'
 import { parseResult, type Result } from '../shared/cni/result.ts'
 import { delegate, findPlugin } from '../shared/host/delegate.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
 import type { Undo } from '../shared/undo.ts'
-import type { Deps } from './deps.ts'
+import { Declined, type Deps } from './deps.ts'
 
 export type RecordedLink = NonNullable<AttachmentRecord['link']>
 
@@ -45,10 +44,6 @@ const foreignType = ({ config }: Request): string | undefined => {
 
 /** Whether the addresses come from an IPAM plugin that is not ours. */
 export const isForeign = (request: Request): boolean => foreignType(request) !== undefined
-
-/** Whether an ADD or a DEL stops its process: for another program, or to ask the wire. */
-export const stopsForAddresses = (request: Request): boolean =>
-  isForeign(request) || keyValue(keyValue(request.raw, 'ipam'), 'conflictCheck') === true
 
 async function callForeign(request: Request, deps: Deps, type: string, verb: Request['verb']): Promise<string> {
   const { pluginPath: folders, stdin } = request
@@ -72,10 +67,12 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
  * What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG, also for a network
  * that is one of a VLAN: no plugin here makes one, and the pod would be in the untagged network with addresses of the other.
  */
-export function planFor(request: Request, { root }: Deps): Plan {
+export function planFor(request: Request, { root, resident }: Deps): Plan {
   const type = request.config.ipam?.type
   if (type === ipamType) {
     const plan = planOf(request, root)
+    // The wire has a fifth of a second to answer.
+    if (plan.probe && resident) throw new Declined()
     const { vlan = 0 } = plan.link
     // 0 is no VLAN.
     if (vlan === 0) return plan
@@ -104,7 +101,7 @@ export async function claimFor(
   const { record, fresh, durable } = await deps.claim(claimOf(request, plan, netns, link))
   if (fresh) {
     undo.push('claim', async () => {
-      await deps.release(request.key)
+      await deps.undoClaim(request.key)
     })
   }
   if (fresh && foreign !== undefined) {

@@ -21,11 +21,16 @@ export interface Deps {
   hold(key: AttachmentKey): Awaitable<Disposable>
   /** Claims addresses. Errors: those of claimAddresses. */
   claim(claim: Claim): Awaitable<Claimed>
-  /** Releases all that the attachment holds; false when that is nothing. */
+  /** Releases all that the attachment holds, whose link is gone; false when that is nothing. */
   release(key: AttachmentKey): Awaitable<boolean>
+  /** The same for a claim of this call, whose link never was. */
+  undoClaim(key: AttachmentKey): Awaitable<boolean>
   /** Removes the link with this index from the socket's namespace; afterwards its name and addresses are free. Throws SystemError. */
   deleteLink(netns: Netns, socket: NetlinkSocket, index: number): Awaitable<void>
 }
+
+/** Thrown before anything was done: the call would stop a process that others wait for, and is for one of its own. */
+export class Declined extends Error {}
 
 /** A plugin's verbs. They throw CniError; only ADD answers with a result. */
 export interface Plugin {
@@ -36,6 +41,6 @@ export interface Plugin {
   status(request: Request, deps: Deps): Promise<void>
   /** Keys of the config that are probably misspelt, as warnings. */
   keyWarnings(request: Request): string[]
-  /** Whether a call stops its process for long: it waits for other programs, or for strangers on the wire. */
+  /** Whether a call stops its process for long, because it waits for other programs. */
   stops(request: Request): boolean
 }

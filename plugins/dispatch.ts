@@ -4,7 +4,7 @@ import { type Environment, parseRequest, type Request } from '../shared/cni/requ
 import { renderResult } from '../shared/cni/result.ts'
 import { newestVersion, supportedVersions } from '../shared/cni/versions.ts'
 import { log, timedNow } from '../shared/log.ts'
-import type { Deps, Plugin } from './deps.ts'
+import { Declined, type Deps, type Plugin } from './deps.ts'
 import { ipamPlugin } from './ipam/plugin.ts'
 import { macvlanPlugin } from './macvlan/plugin.ts'
 
@@ -21,7 +21,7 @@ export interface Call {
   readonly readStdin: () => string
 }
 
-interface Reply {
+export interface Reply {
   readonly exitCode: 0 | 1
   readonly stdout: string
   /** Nothing was done: the call would stop a process that others wait for, and is for one of its own. */
@@ -33,6 +33,11 @@ const versionReply = (): Reply => ({
   exitCode: 0,
   stdout: `${JSON.stringify({ cniVersion: newestVersion, supportedVersions })}\n`,
 })
+
+/** They look at every record, or wait for the lock as long as it takes. */
+const longVerbs: readonly string[] = ['GC', 'STATUS']
+
+const declined: Reply = { exitCode: 0, stdout: '', declined: true }
 
 /** The verbs that answer with silence, and the plugin's function for each. */
 const silentVerbs = { DEL: 'del', CHECK: 'check', GC: 'gc', STATUS: 'status' } as const
@@ -59,9 +64,10 @@ export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
     )
     const plugin = plugins[call.name]
     if (plugin === undefined) throw new Error(`no plugin is called "${call.name}"`)
-    if (deps.resident && plugin.stops(request)) return { exitCode: 0, stdout: '', declined: true }
+    if (deps.resident && (longVerbs.includes(request.verb) || plugin.stops(request))) return declined
     return { exitCode: 0, stdout: await run(plugin, request, deps) }
   } catch (thrown) {
+    if (thrown instanceof Declined) return declined
     const error: CniError = toCniError(thrown)
     if (error.errorName === 'ERR_INTERNAL' && thrown instanceof Error) log('error', thrown.stack ?? thrown.message)
     return { exitCode: 1, stdout: renderError(error, cniVersion) }

@@ -15,8 +15,13 @@ export function oneShotDeps(environment: Deps['environment']): Deps {
     resident: false,
     openHost: () => new NetlinkSocket(),
     hold: (key) => store.hold(key),
-    claim: (claim) => claimAddresses(store, claim),
+    claim: (claim) => {
+      const claimed = claimAddresses(store, claim)
+      // What another process has written before us, it may not have lived to sync.
+      return claimed.fresh ? claimed : { ...claimed, durable: store.flush() }
+    },
     release: (key) => releaseAddresses(store, key, wallClock()),
+    undoClaim: (key) => releaseAddresses(store, key, wallClock()),
     deleteLink: (_netns, socket, index) => void deleteLink(socket, index),
   }
 }

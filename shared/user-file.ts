@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs'
 import { CniError } from './cni/errors.ts'
+import { pathUnder } from './host/under-root.ts'
 import { messageOf } from './message.ts'
 
 /** Why a file is not read: what it is instead of a file of at most `maxBytes`. Opening a device or a pipe may do something. */
@@ -42,11 +43,12 @@ export function readUserFile(what: string, path: string, maxBytes: number, root 
   }
   if (path.includes('\0')) refuse('no file has such a name')
   try {
-    const stat = statSync(root + path, { throwIfNoEntry: false })
+    const place = pathUnder(root, path)
+    const stat = statSync(place, { throwIfNoEntry: false })
     if (stat === undefined) return undefined
     // Looked at before it is opened, and again afterwards: the name may have gone to another one.
     const why = whyNot(stat, maxBytes)
-    const read = why === undefined ? readText(root + path, maxBytes) : { why }
+    const read = why === undefined ? readText(place, maxBytes) : { why }
     return 'text' in read ? read.text : refuse(read.why)
   } catch (error) {
     if (error instanceof CniError) throw error

@@ -98,14 +98,14 @@ export class FileStore implements Store {
   locked<T>(work: () => T): T {
     try {
       makeDirectory(this.#files.path)
-      return withLock(`${this.#dataDir}/lock`, work, this.#lockOptions(this.#options.lockedMs))
+      return withLock(`${this.#dataDir}/lock`, work, this.#lockOptions())
     } catch (error) {
       throw this.explain(error)
     }
   }
 
   async flush(): Promise<void> {
-    if (this.#options.deferred !== true || this.shared) return
+    if (this.shared) return
     try {
       await this.#journal.flush()
     } catch (error) {
@@ -118,17 +118,15 @@ export class FileStore implements Store {
   }
 
   /** Another host is told to be dead by its silence alone: that takes as long as it takes. */
-  #lockOptions(waitMs: number | undefined): LockOptions {
+  #lockOptions(): LockOptions {
     const kind = this.#kind()
-    return { kind, ...(waitMs === undefined || kind === 'shared' ? {} : { waitMs }) }
+    return kind === 'shared' ? { kind } : { kind, ...this.#options }
   }
 
   hold(key: AttachmentKey): Disposable {
     const calls = `${this.#dataDir}/calls`
     try {
-      return inDirectory(calls, () =>
-        holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions(this.#options.holdMs)),
-      )
+      return inDirectory(calls, () => holdLock(`${calls}/${attachmentName(key)}`, this.#lockOptions()))
     } catch (error) {
       throw toIoError(`use the directory "${calls}"`, error)
     }
@@ -287,7 +285,10 @@ export class FileStore implements Store {
     recoverLeases(this.#files, this.#journal, this.#durable, Date.now())
   }
 
-  /** Throws unless a claim could be written now. */
+  [Symbol.dispose](): void {
+    this.#journal.close()
+  }
+
   checkWritable(): void {
     try {
       makeDirectory(this.#files.path)

@@ -77,19 +77,31 @@ export class Journal {
 
   /** Resolves when all lines written so far are on disk; whoever asks while a sync is under way shares the next one. */
   flush(): Promise<void> {
-    if (this.#next === undefined) {
-      const next = this.#syncing.then(async () => {
-        this.#next = undefined
-        await this.#sync()
-      })
-      this.#next = next
-      this.#syncing = next.catch(() => undefined)
-    }
+    this.#next ??= this.#afterTheLast()
     return this.#next
   }
 
+  /** One that waits for a sync that fails has failed as well: the kernel takes what it could not write for written afterwards. */
+  async #afterTheLast(): Promise<void> {
+    const before = this.#syncing
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    promise.catch(() => undefined)
+    this.#syncing = promise
+    try {
+      await before
+      this.#next = undefined
+      await this.#sync()
+      resolve()
+    } catch (error) {
+      this.#next = undefined
+      if (this.#syncing === promise) this.#syncing = Promise.resolve()
+      reject(error)
+      throw error
+    }
+  }
+
   async #sync(): Promise<void> {
-    const fd = this.#kept ?? openSync(this.#path, constants.O_RDWR | constants.O_NOFOLLOW)
+    const fd = this.#kept ?? openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
     try {
       await new Promise<void>((resolve, reject) => {
         fdatasync(fd, (error) => (error === null ? resolve() : reject(error)))
@@ -176,6 +188,12 @@ export class Journal {
     }
     writeFully(fd, bytes, end)
     writeEnd(fd, end + bytes.length)
+  }
+
+  /** Lets go of the file; a sync that is under way has its own. */
+  close(): void {
+    if (this.#kept !== undefined) closeSync(this.#kept)
+    this.#kept = undefined
   }
 
   /** Hands out the file and its size. */

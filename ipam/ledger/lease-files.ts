@@ -78,6 +78,12 @@ export class LeaseFiles extends LeaseDirectory {
     removeName(this.at(name))
   }
 
+  /** Removes the names of a file that its record does not give it: it was another record's before. */
+  removeStrays(name: string, record: AttachmentRecord): void {
+    const own = [attachmentName(recordKey(record)), ...leaseNames(record)]
+    for (const one of [name, ...this.namesOfDamaged(name)]) if (!own.includes(one)) removeName(this.at(one))
+  }
+
   /** The names of addresses that the record's file should have and has not. */
   missing(record: AttachmentRecord): string[] {
     const ino = this.inode(attachmentName(recordKey(record)))

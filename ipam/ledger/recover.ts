@@ -3,7 +3,7 @@ import { discardName } from '../../shared/disk.ts'
 import type { Durable } from './durable.ts'
 import type { Journal } from './journal.ts'
 import type { LeaseFiles } from './lease-files.ts'
-import { attachmentName, isLeftOverName, parseTemporaryName, temporaryName } from './names.ts'
+import { attachmentName, isAttachmentName, isLeftOverName, parseTemporaryName, temporaryName } from './names.ts'
 import { type AttachmentRecord, recordKey, renderRecord } from './record.ts'
 import { dropLeftOver, settle } from './replace.ts'
 
@@ -25,6 +25,12 @@ function clear(files: LeaseFiles, journal: Journal, durable: Durable, nowMs: num
     // Torn, or in a file that another record has since: that one is made again.
     const isOwn = found !== 'damaged' && attachmentName(recordKey(found)) === name
     if (!isOwn || Date.parse(found.claimedAt) <= atMs) files.removeAll(name)
+  }
+  for (const name of files.names().filter(isAttachmentName)) {
+    const found = files.read(name)
+    if (found !== undefined && found !== 'damaged' && attachmentName(recordKey(found)) !== name) {
+      files.removeStrays(name, found)
+    }
   }
   for (const record of standing) {
     const found = files.record(recordKey(record))

@@ -4,11 +4,12 @@
  *
  * Used while the lock is held. A spare file has one name, which nobody looks at, until it is given a record and its names.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readdirSync } from 'node:fs'
 import { isErrno, moveIfThere, moveName, removeName, writeFully, writeUnsynced } from '../../shared/disk.ts'
 
 /** As many as a node may give back at once before it takes some. */
 const sparesMax = 128
+const prefix = 'spare,'
 
 export class Spares {
   readonly #directory: string
@@ -20,7 +21,7 @@ export class Spares {
   }
 
   #at(index: number): string {
-    return `${this.#directory}/spare,${index}`
+    return `${this.#directory}/${prefix}${index}`
   }
 
   /** Takes a file's last name away, and keeps the file. One that has another name is left to that. */
@@ -69,7 +70,9 @@ export class Spares {
 
   /** Removes all of them: after a power cut nobody knows what else they are. */
   clear(): void {
-    for (let index = 0; removeName(this.#at(index)); index++);
+    for (const name of readdirSync(this.#directory)) {
+      if (name.startsWith(prefix)) removeName(`${this.#directory}/${name}`)
+    }
     this.#count = 0
   }
 }

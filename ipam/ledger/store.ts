@@ -56,15 +56,15 @@ export interface OrderWish {
 
 /** For a process that serves many calls at once. */
 export interface StoreOptions {
-  /** How long locked() waits for others of this host, in milliseconds; not given: as long as a runtime has patience. */
-  readonly lockedMs?: number
-  /** The same for hold(). */
-  readonly holdMs?: number
+  /** How long locked() and hold() wait for others of this host; not given: as long as a runtime has patience. */
+  readonly waitMs?: number
+  /** How long their caller goes on asking, for who is told that it was in vain. */
+  readonly patienceMs?: number
   /** put() returns before its records are on disk, and flush() says when they are. */
   readonly deferred?: boolean
 }
 
-export interface Store {
+export interface Store extends Disposable {
   /** Other hosts may write to it as well: their namespaces are not for us to judge. */
   readonly shared: boolean
 
@@ -77,7 +77,7 @@ export interface Store {
   /** Runs `work` while no other process runs its own. Throws ERR_TRY_AGAIN when the lock cannot be had in time, or is lost. */
   locked<T>(work: () => T): T
 
-  /** Resolves when all that was put is on disk; a store that does not defer that has nothing left to do. Rejects with ERR_IO. */
+  /** Resolves when all that was put, by this process or another, is on disk. Rejects with ERR_IO. */
   flush(): Promise<void>
 
   /** What locked() throws when its work has thrown `error`. */

@@ -26,6 +26,8 @@ export interface LockOptions extends SharedLockOptions {
   /** `kernel` unless told; lockKindOf() knows which. */
   readonly kind?: LockKind
   readonly waitMs?: number
+  /** How long the caller goes on trying, where that is longer. */
+  readonly patienceMs?: number
 }
 
 /** What proper-lockfile calls; in its words, a lock is a directory. */
@@ -106,8 +108,8 @@ function takeKernel(path: string, why: string, waitMs: number): Disposable {
 
 /** Runs `work` holding the lock at `path`. Throws ERR_TRY_AGAIN when others hold it longer than `waitMs`. */
 export function withLock<T>(path: string, work: () => T, options: LockOptions = {}): T {
-  const { kind, waitMs = lockWaitMaxMs } = options
-  const why = `held by another call for more than ${waitMs} ms`
+  const { kind, waitMs = lockWaitMaxMs, patienceMs = waitMs } = options
+  const why = `held by another call for more than ${patienceMs} ms`
   const held = kind === 'shared' ? takeShared(path, why, options, waitMs) : takeKernel(path, why, waitMs)
   try {
     return work()
@@ -122,8 +124,8 @@ export function withLock<T>(path: string, work: () => T, options: LockOptions = 
  * call starts the next one while the first still runs; each must find what the other left, not what it is about to do.
  */
 export function holdLock(path: string, options: LockOptions = {}): Disposable {
-  const { kind, waitMs = lockWaitMaxMs } = options
-  const why = `another call of this attachment runs for more than ${waitMs} ms`
+  const { kind, waitMs = lockWaitMaxMs, patienceMs = waitMs } = options
+  const why = `another call of this attachment runs for more than ${patienceMs} ms`
   if (kind === 'shared') return takeShared(path, why, options, waitMs)
   const held = holdKernelLock(path, waitMs)
   if (held === undefined) throw tryAgain(path, why)

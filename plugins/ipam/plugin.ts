@@ -8,7 +8,7 @@ import { Undo } from '../../shared/undo.ts'
 import type { Plugin } from '../deps.ts'
 
 export const ipamPlugin: Plugin = {
-  async add(request, { claim, release, root }) {
+  async add(request, { claim, undoClaim, root }) {
     const plan = planOf(request, root)
     if (plan.probe) log('warn', '"ipam.conflictCheck" is ignored: only a Berth plugin can ask the wire')
     const { vlan = 0 } = plan.link
@@ -17,7 +17,7 @@ export const ipamPlugin: Plugin = {
     using netns = openNetnsIfAny(request.netnsPath, request.netnsOverride, root)
     return await Undo.guard(async (undo) => {
       const { record, fresh, durable } = await claim(claimOf(request, plan, netns))
-      if (fresh) undo.push('claim', async () => void (await release(request.key)))
+      if (fresh) undo.push('claim', async () => void (await undoClaim(request.key)))
       await durable
       return ipamResult(record, plan)
     })

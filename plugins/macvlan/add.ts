@@ -4,14 +4,7 @@ import { runtimeDns } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import { type Dns, type Result, versionCarriesNoAddress } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import {
-  createMacvlan,
-  deleteLink,
-  findLink,
-  type Link,
-  type MacvlanSpec,
-  setLinkMac,
-} from '../../shared/host/links.ts'
+import { createMacvlan, findLink, type Link, type MacvlanSpec, setLinkMac } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
@@ -112,7 +105,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
       broadcastQueueLength: config.broadcastQueueLength,
       netns: config.masterInContainer ? undefined : netns,
     }
-    const undoCreate = (): void => undo.push('create', () => void deleteLink(pod, spec.index))
+    const undoCreate = (): void => undo.push('create', () => deps.deleteLink(netns, pod, spec.index))
     // The index is this call's own choice: pushed before the message is sent, the undo is right even if its answer is lost.
     // An index recorded by an earlier call may be that of a living link until the kernel has agreed to a new one.
     if (fresh) undoCreate()

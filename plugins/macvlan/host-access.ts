@@ -86,10 +86,10 @@ export async function grantHostAccess(
   const ips = nodeAddresses(host, master, familiesOf(result))
   const routes = hostRoutes(result, ips)
   const party = { mac: link.mac, addresses: podAddresses(result) }
-  using _held = await deps.hold(hostLinkKey(master.index))
+  using _held = await deps.hold(hostLinkKey(deps, master.index))
   // After the wait: an undo of a call that got no turn would wait as long again.
   undo.push('host access', async () => {
-    using _held = await deps.hold(hostLinkKey(master.index))
+    using _held = await deps.hold(hostLinkKey(deps, master.index))
     await withdraw(host, master.index, (neighbour) => isPartyOf(party, neighbour), deps)
   })
   try {
@@ -158,7 +158,7 @@ export async function withdrawHostAccess(
   if (masterIndex === undefined) return
   const told = previous?.interfaces.find(({ name }) => name === request.key.ifName)?.mac?.toLowerCase()
   const { mac = told, addresses } = record === undefined ? { addresses: [] } : partyOf(record)
-  using _held = await hold(deps, hostLinkKey(masterIndex))
+  using _held = await hold(deps, hostLinkKey(deps, masterIndex))
   try {
     // The records of a whole cluster are not read for one DEL.
     const isStray = deps.store.shared ? () => false : strayIn(deps, masterIndex)
@@ -174,7 +174,7 @@ export async function collectHostAccess(request: Request, deps: Deps): Promise<v
   using host = deps.openHost()
   const masterIndex = masterIndexOf(host, request)
   if (masterIndex === undefined) return
-  using _held = await deps.hold(hostLinkKey(masterIndex))
+  using _held = await deps.hold(hostLinkKey(deps, masterIndex))
   try {
     await withdraw(host, masterIndex, strayIn(deps, masterIndex), deps)
   } catch (error) {

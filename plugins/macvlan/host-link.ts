@@ -18,10 +18,13 @@ import { setNetSysctl } from '../../shared/host/sysctl.ts'
 import type { Deps } from '../deps.ts'
 import { hostLinkMac, hostLinkName } from './access.ts'
 
-/** What calls hold while they change a host link. No network's name starts with a dot, and on a share each node has its own. */
-export const hostLinkKey = (masterIndex: number): AttachmentKey => ({
+/**
+ * What calls hold while they change a host link. No network's name starts with a dot, and on a share each node has its own. On one
+ * node all are to hold the same, whatever a container says that the node is called.
+ */
+export const hostLinkKey = ({ store }: Deps, masterIndex: number): AttachmentKey => ({
   network: '.node',
-  containerId: hostname(),
+  containerId: store.shared ? hostname() : 'own',
   ifName: hostLinkName(masterIndex),
 })
 

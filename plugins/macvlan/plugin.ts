@@ -2,7 +2,7 @@
 import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
 import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { checkAddressesReady, collectFor, stopsForAddresses } from '../addresses.ts'
+import { checkAddressesReady, collectFor, isForeign } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
@@ -41,5 +41,5 @@ export const macvlanPlugin: Plugin = {
     ...macvlanKeyWarnings(request),
     ...(request.config.ipam?.type === ipamType ? ipamKeyWarnings(request) : []),
   ],
-  stops: stopsForAddresses,
+  stops: isForeign,
 }

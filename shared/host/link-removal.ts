@@ -6,10 +6,11 @@
 import { closeSync, read, write } from 'node:fs'
 import { constants } from 'node:os'
 import { promisify } from 'node:util'
+import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { SystemError } from './libc.ts'
 import { deletedIndex, deleteLinkMessage, findLink } from './links.ts'
-import { type NetlinkSocket, splitAnswers, verdictOf } from './netlink.ts'
+import { type Answer, type NetlinkSocket, splitAnswers, verdictOf } from './netlink.ts'
 import { insideNetns, type Netns } from './netns.ts'
 import { openNetlink } from './sockets.ts'
 
@@ -34,6 +35,16 @@ async function receive(fd: number, buffer: Buffer): Promise<Buffer | undefined> 
   }
 }
 
+/** What is too long to be one of those that are waited for is somebody else's. */
+function answersIn(bytes: Buffer | undefined): Answer[] {
+  try {
+    return [...splitAnswers(bytes ?? Buffer.alloc(0))]
+  } catch (error) {
+    if (error instanceof CniError) return []
+    throw error
+  }
+}
+
 /** Waits until the link is gone, or the kernel refuses. What a pod itself has announced is looked at before it is believed. */
 async function untilGone(fd: number, socket: NetlinkSocket, index: number): Promise<void> {
   const buffer = Buffer.allocUnsafe(receiveBytes)
@@ -41,32 +52,33 @@ async function untilGone(fd: number, socket: NetlinkSocket, index: number): Prom
     const bytes = await receive(fd, buffer)
     // More was announced than there was room for: what we wait for may have been among it.
     if (bytes === undefined && findLink(socket, { index }) === undefined) return
-    for (const answer of splitAnswers(bytes ?? Buffer.alloc(0))) {
+    for (const answer of answersIn(bytes)) {
       const verdict = verdictOf(what, answer, sequence)
-      if (verdict === 'done' || verdict?.code === 'ENODEV') return
-      if (verdict !== undefined) throw verdict
-      if (deletedIndex(answer) === index && findLink(socket, { index }) === undefined) return
+      if (verdict instanceof SystemError && verdict.code !== 'ENODEV') throw verdict
+      const isSaidGone = verdict !== undefined || deletedIndex(answer) === index
+      if (isSaidGone && findLink(socket, { index }) === undefined) return
     }
   }
 }
 
 /**
  * Removes the link with this index from the namespace, in which `socket` was opened. Throws SystemError. The kernel's part that
- * nobody needs to wait for goes on in a thread; `onDone` hears when that has ended.
+ * nobody needs to wait for goes on in a thread; `onChange` hears when that begins, and when it has ended.
  */
 export async function removeLinkEarly(
   netns: Netns,
   socket: NetlinkSocket,
   index: number,
-  onDone: () => void,
+  onChange: (isUnderWay: boolean) => void,
 ): Promise<void> {
   const fd = insideNetns(netns, () => openNetlink(linkGroup))
+  onChange(true)
   const message = deleteLinkMessage(index).finish(sequence, true)
   const sent = writeAsync(fd, message, 0, message.length, null)
   const gone = untilGone(fd, socket, index)
   void Promise.allSettled([sent, gone]).then(() => {
     closeSync(fd)
-    onDone()
+    onChange(false)
   })
   // A request that cannot be sent has no answer.
   await Promise.race([gone, sent.then(() => gone)])

@@ -11,6 +11,7 @@ import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { messageOf } from '../message.ts'
 import { leaveNetns, setNetns } from './libc.ts'
+import { pathUnder } from './under-root.ts'
 
 interface OwnNetns {
   readonly fd: number
@@ -47,7 +48,7 @@ export const sameNetns = (a: NetnsIdentity, b: NetnsIdentity): boolean => a.dev 
 function openNetnsIfAlive(path: string, root: string): Netns | undefined {
   let fd: number
   try {
-    fd = openSync(root + path, constants.O_RDONLY | constants.O_NONBLOCK)
+    fd = openSync(pathUnder(root, path), constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENXIO', 'ENAMETOOLONG', 'ELOOP')) return undefined
     throw new CniError('ERR_ENVIRONMENT', `Cannot open CNI_NETNS "${path}": ${messageOf(error)}`, { cause: error })

@@ -32,6 +32,16 @@ export function openNetlink(groups = 0): number {
     SOCK_RAW | SOCK_CLOEXEC | (groups === 0 ? SOCK_NONBLOCK : 0),
     NETLINK_ROUTE,
   )
+  try {
+    prepareNetlink(fd, groups)
+    return fd
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
+}
+
+function prepareNetlink(fd: number, groups: number): void {
   if (groups !== 0) {
     const address = Buffer.from(kernelAddress)
     address.writeUInt32LE(groups, 8)
@@ -44,7 +54,6 @@ export function openNetlink(groups = 0): number {
     // Kernels before 4.12 know neither: they answer without words, that is all.
     systemCall('setsockopt', fd, SOL_NETLINK, option, on, on.length)
   }
-  return fd
 }
 
 /** Lists asked for over the socket leave out what was not asked for. Kernels before 4.20 do not know that, and list all. */

@@ -8,15 +8,15 @@ const facts = { state: 'answering', reachable: true, waiting: 3, atWork: 2, remo
 const newMetrics = (more: object = {}): Metrics =>
   new Metrics({ facts: () => facts, delayMs: () => 7, usage: async () => undefined, claimed: () => undefined, ...more })
 const callOf = (verb: string, name = 'berth-macvlan') => ({ name, environment: { CNI_COMMAND: verb }, stdin: '' })
-const ok = { exitCode: 0, stdout: '' }
-const errorOf = (code: unknown) => ({ exitCode: 1, stdout: JSON.stringify({ code, msg: 'x' }) })
+const ok = { exitCode: 0 as const, stdout: '' }
+const errorOf = (code: unknown) => ({ exitCode: 1 as const, stdout: JSON.stringify({ code, msg: 'x' }) })
 const samples = async (metrics: Metrics): Promise<Map<string, number>> => samplesOf(await metrics.render())
 
 test('answered() counts errors by their names, and codes that are not ours as other', async () => {
   const metrics = newMetrics()
   for (const { code } of Object.values(errorTable)) metrics.answered('run', callOf('ADD'), errorOf(code), 1)
   for (const code of [8, 12_345, '__proto__', null]) metrics.answered('run', callOf('ADD'), errorOf(code), 1)
-  metrics.answered('run', callOf('ADD'), { exitCode: 1, stdout: 'no JSON' }, 1)
+  metrics.answered('run', callOf('ADD'), { exitCode: 1 as const, stdout: 'no JSON' }, 1)
   const found = await samples(metrics)
   const of = (result: string) =>
     found.get(`berth_calls_total{door="run",plugin="berth-macvlan",verb="ADD",result="${result}"}`)

@@ -67,7 +67,7 @@ test('/healthz is well while another process has the lock, and not when the leas
   // A lock of another descriptor is another's.
   const held = openSync(`${dataDir}/lock`, constants.O_RDWR | constants.O_CREAT)
   expect(tryFlock(held)).toBe(true)
-  expect(() => new FileStore(dataDir, { lockedMs: 0 }).locked(() => undefined)).toThrow('Cannot lock')
+  expect(() => new FileStore(dataDir, { waitMs: 0 }).locked(() => undefined)).toThrow('Cannot lock')
   expect(await page('/healthz')).toEqual([200, 'ok\n'])
   closeSync(held)
   rmSync(`${dataDir}/leases`, { recursive: true })

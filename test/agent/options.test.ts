@@ -3,7 +3,7 @@ import { readCommandLine, usage } from '../../agent/options.ts'
 
 test('readCommandLine() has a default for everything', () => {
   expect(readCommandLine([], '/data')).toEqual({
-    runDir: '/run/berth',
+    runDir: '/data',
     dataDir: '/data',
     warm: true,
     metricsAddress: undefined,
@@ -15,12 +15,21 @@ test('readCommandLine() reads what is given', () => {
   const args =
     '--data-dir /d --metrics-address :1 --sweep-seconds 5 --sweep-grace-seconds 0 --no-warm-up --netns-dir /a --netns-dir /b'
   expect(readCommandLine(args.split(' '), '/data')).toEqual({
-    runDir: '/run/berth',
+    runDir: '/d',
     dataDir: '/d',
     warm: false,
     metricsAddress: { text: ':1', port: 1 },
     sweep: { everySeconds: 5, graceSeconds: 0, netnsDirectories: ['/a', '/b'] },
   })
+})
+
+test('readCommandLine() takes the usual place for the usual leases only, unless it is told', () => {
+  const runDirOf = (...args: string[]) => readCommandLine(args, '/var/lib/cni/berth')?.runDir
+  expect([runDirOf(), runDirOf('--data-dir', '/d'), runDirOf('--data-dir', '/d', '--run-dir', '/r')]).toEqual([
+    '/run/berth',
+    '/d',
+    '/r',
+  ])
 })
 
 test('readCommandLine() turns sweeps off with 0 seconds', () => {

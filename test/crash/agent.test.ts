@@ -15,8 +15,8 @@ import { below, randomFrom, seed } from './random.ts'
 
 const rounds = process.env.BERTH_TEST_LONG === '1' ? 60 : 8
 const podCount = 12
-/** Far below what a launcher waits for a reply. */
-const answerWithinMs = 20_000
+/** A launcher waits a quarter of a second for a hello; the rest is for the program, on a busy machine. */
+const helloWaitedMs = 3000
 
 const config = (host: Host): Record<string, unknown> =>
   host.config({ ipam: { type: 'berth-ipam', range: '10.80.0.0/16' } })
@@ -111,7 +111,7 @@ test('a stopped agent keeps nobody waiting', () => {
   agent.signal('SIGSTOP')
   const start = performance.now()
   expect(host.add(pod, config(host)).ips?.[0]?.address).toBe('10.80.0.1/16')
-  expect(performance.now() - start).toBeLessThan(answerWithinMs)
+  expect(performance.now() - start).toBeLessThan(helloWaitedMs)
   agent.signal('SIGCONT')
   expect(host.call('DEL', pod, config(host)).exitCode).toBe(0)
 })

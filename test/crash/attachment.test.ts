@@ -14,7 +14,7 @@ const long = process.env.BERTH_TEST_LONG === '1'
 
 /** What the steps of an attachment are made of. */
 const watched =
-  'setns,socket,connect,read,write,pwrite64,openat,fdatasync,?link,linkat,?unlink,unlinkat,?rename,?renameat,renameat2,flock'
+  'setns,socket,connect,read,write,pwrite64,openat,fdatasync,?link,linkat,?unlink,unlinkat,?rename,?renameat,renameat2,flock,fcntl,ftruncate'
 
 /** One system call of a run: the `nth` of its name in the main thread. */
 interface Point {

@@ -150,11 +150,13 @@ export class Host implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    const isGone = this.#agent?.isAlive === false
     this.#agent?.[Symbol.dispose]()
     const left = this.leftovers()
     for (const { name } of this.#pods) spawnSync('ip', ['netns', 'del', name])
     spawnSync('ip', ['netns', 'del', this.node])
     rmSync(this.dataDir, { recursive: true, force: true })
+    if (isGone) throw new Error('the agent has not survived')
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)
   }
 }

@@ -42,7 +42,7 @@ const addresses = (count: number): string[] => Array.from({ length: count }, (_,
 describe('GroupCommit.claim()', () => {
   it('waits without stopping the process while another process has the lock', async () => {
     const path = temporaryDirectory()
-    commit = new GroupCommit(new FileStore(path, { lockedMs: 0 }))
+    commit = new GroupCommit(new FileStore(path, { waitMs: 0 }))
     const other = openSync(`${path}/lock`, 'w')
     expect(tryFlock(other)).toBe(true)
     let turns = 0

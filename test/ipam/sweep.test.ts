@@ -95,7 +95,7 @@ describe('sweep() while others go on', () => {
   })
 
   it('reads without the lock: a claim is made meanwhile', () => {
-    const other = new FileStore(dataDir, { lockedMs: 0 })
+    const other = new FileStore(dataDir, { waitMs: 0 })
     const claim = () => other.locked(() => other.put([recordOf(keyOf('other'), ['10.0.0.3/24'], { netns: alive })]))
     let claimed = false
     const inUse = () => {

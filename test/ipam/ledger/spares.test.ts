@@ -1,4 +1,4 @@
-import { existsSync, linkSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FileStore } from '../../../ipam/ledger/file-store.ts'
 import { Spares } from '../../../ipam/ledger/spares.ts'
@@ -81,16 +81,23 @@ describe('FileStore', () => {
     expect([store.list().records, store.inspect()]).toEqual([[b], []])
   })
 
-  it('has its records back after a power cut that left names of the earlier record on the file of the later', () => {
-    const store = new FileStore(directory)
-    const [a, b] = [recordOf(keyOf('a'), ['10.0.0.1/24']), recordOf(keyOf('b'), ['10.0.0.3/24'])]
-    store.locked(() => store.put([a]))
-    store.locked(() => store.remove(keyOf('a'), Date.parse(a.claimedAt) + 1000))
-    store.locked(() => store.put([b]))
-    for (const name of ['storage,a,net1', '10.0.0.1']) linkSync(at('leases/10.0.0.3'), at(`leases/${name}`))
-    const after = new FileStore(directory)
-    after.locked(() => after.recover())
-    expect([after.list(), after.inspect()]).toEqual([{ records: [b], kept: [], damaged: [] }, []])
-    expect(readdirSync(at('leases')).sort()).toEqual(['10.0.0.3', 'storage,b,net1'])
-  })
+  it.each<[string, () => void]>([
+    ['knows of both', () => undefined],
+    ['knows of neither', () => unlinkSync(at('journal'))],
+  ])(
+    'has its records back after a power cut that left names of one on the file of the next when the journal %s',
+    (_, lose) => {
+      const store = new FileStore(directory)
+      const [a, b] = [recordOf(keyOf('a'), ['10.0.0.1/24']), recordOf(keyOf('b'), ['10.0.0.3/24'])]
+      store.locked(() => store.put([a]))
+      store.locked(() => store.remove(keyOf('a'), Date.parse(a.claimedAt) + 1000))
+      store.locked(() => store.put([b]))
+      for (const name of ['storage,a,net1', '10.0.0.1']) linkSync(at('leases/10.0.0.3'), at(`leases/${name}`))
+      lose()
+      const after = new FileStore(directory)
+      after.locked(() => after.recover())
+      expect([after.list(), after.inspect()]).toEqual([{ records: [b], kept: [], damaged: [] }, []])
+      expect(readdirSync(at('leases')).sort()).toEqual(['10.0.0.3', 'storage,b,net1'])
+    },
+  )
 })
