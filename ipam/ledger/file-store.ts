@@ -107,7 +107,7 @@ export class FileStore implements Store {
   async flush(): Promise<void> {
     if (this.shared) return
     try {
-      await this.#journal.flush()
+      await (this.#options.deferred === true ? this.#journal.flush() : this.#journal.sync())
     } catch (error) {
       throw this.explain(error)
     }

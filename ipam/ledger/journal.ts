@@ -75,6 +75,11 @@ export class Journal {
     })
   }
 
+  /** Returns when all lines written so far are on disk. */
+  sync(): void {
+    this.#write((fd) => fdatasyncSync(fd))
+  }
+
   /** Resolves when all lines written so far are on disk; whoever asks while a sync is under way shares the next one. */
   flush(): Promise<void> {
     this.#next ??= this.#afterTheLast()
