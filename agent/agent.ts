@@ -1,4 +1,5 @@
 /** The agent: its places, the line of calls, and how it ends. */
+import { normalize } from 'node:path'
 import { dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
 import { log, timed } from '../shared/log.ts'
@@ -42,6 +43,10 @@ function callerOf(peer: Peer): Caller | undefined {
   }
 }
 
+/** Whether a path leads where it leads the caller: not from its working directory, and not to its own descriptors. */
+const meansTheSameHere = (path: string): boolean =>
+  path === '' || (path.startsWith('/') && !/^\/+(proc\/(self|thread-self)|dev\/fd)(\/|$)/.test(normalize(path)))
+
 export class Agent {
   readonly #line = new Line()
   readonly #resources: Resources
@@ -57,7 +62,7 @@ export class Agent {
   async #answer(call: CallFrame, peer: Peer): ReturnType<typeof dispatch> {
     const caller = callerOf(peer)
     const { name, environment, stdin } = call
-    if (caller === undefined || !isPluginName(name)) return declined
+    if (caller === undefined || !isPluginName(name) || !meansTheSameHere(environment.CNI_NETNS ?? '')) return declined
     return await timed(environment.CNI_COMMAND ?? 'call', () =>
       dispatch({ name, environment, readStdin: () => stdin }, this.#resources.depsFor(environment, caller)),
     )
@@ -66,10 +71,10 @@ export class Agent {
   /** Throws when another agent is there already, or a socket cannot be made. */
   async start(): Promise<void> {
     const { runDir, dataDir, warm, watch = unwatched } = this.#options
+    this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
     if (this.#resources.store.shared) {
       throw new Error(`cannot serve "${dataDir}": hosts share it, and their locks stop who waits for them`)
     }
-    this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
     if (warm) await warmUp(`${runDir}/warm`)
     for (const [index, place] of this.#places.entries()) {
       const door = index === 0 ? 'run' : 'data'

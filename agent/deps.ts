@@ -1,7 +1,7 @@
 /** The agent's side of a plugin: nothing may stop the process that the others are served by. */
 import { type Claim, GroupCommit, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
 import type { Deps } from '../plugins/deps.ts'
-import { wallClock } from '../shared/clock.ts'
+import { monotonicMs, wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
@@ -50,10 +50,16 @@ export class Resources implements Disposable {
   }
 
   /** One call of an attachment after the other, those of other processes included. */
-  async #hold(key: AttachmentKey): Promise<Disposable> {
+  async #hold(key: AttachmentKey, { isAlive }: Caller): Promise<Disposable> {
+    const deadlineMs = monotonicMs() + patienceMs
     const turn = await this.#turns.take(`${key.network},${key.containerId},${key.ifName}`)
     try {
-      const held = await patiently(() => this.store.hold(key))
+      const held = await patiently(() => this.store.hold(key), deadlineMs)
+      // Who called may have given up since, and its DEL may be done: nobody would remove what is made now.
+      if (!isAlive()) {
+        held[Symbol.dispose]()
+        throw new CniError('ERR_TRY_AGAIN', `Cannot serve "${key.containerId}/${key.ifName}": the caller is gone`)
+      }
       return {
         [Symbol.dispose]: () => {
           using _turn = turn
@@ -85,7 +91,7 @@ export class Resources implements Disposable {
       root: caller.root,
       resident: true,
       openHost: () => this.#host,
-      hold: (key) => this.#hold(key),
+      hold: (key) => this.#hold(key, caller),
       claim: (claim: Claim) => {
         this.#watch.claimed(claim)
         return this.#claims.claim(claim)

@@ -35,24 +35,30 @@ function parseHead(head: Buffer): Pick<CallFrame, 'name' | 'environment'> {
   return { name, environment }
 }
 
+function readLengths(bytes: Buffer): { following: number; headBytes: number } {
+  const [following, headBytes] = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)]
+  if (headBytes > headMaxBytes) throw new FrameError(`a head of ${headBytes} bytes, and at most ${headMaxBytes}`)
+  if (following < headBytes || following > headBytes + inputMaxBytes) {
+    throw new FrameError(`a request of ${following} bytes with a head of ${headBytes}`)
+  }
+  return { following, headBytes }
+}
+
 /** Collects the bytes of one request. */
 export class RequestReader {
   #received = 0
   #chunks: Buffer[] = []
+  #lengths: { readonly following: number; readonly headBytes: number } | undefined
 
   /** The request once its last byte is there, undefined before. Throws FrameError for what can be none. */
   push(chunk: Buffer): CallFrame | undefined {
     this.#chunks.push(chunk)
     this.#received += chunk.length
     if (this.#received < lengthsBytes) return undefined
+    this.#lengths ??= readLengths(Buffer.concat(this.#chunks))
+    const { following, headBytes } = this.#lengths
+    if (this.#received < lengthsBytes + following) return undefined
     const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks)
-    this.#chunks = [bytes]
-    const [following, headBytes] = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)]
-    if (headBytes > headMaxBytes) throw new FrameError(`a head of ${headBytes} bytes, and at most ${headMaxBytes}`)
-    if (following < headBytes || following > headBytes + inputMaxBytes) {
-      throw new FrameError(`a request of ${following} bytes with a head of ${headBytes}`)
-    }
-    if (bytes.length < lengthsBytes + following) return undefined
     if (bytes.length > lengthsBytes + following) throw new FrameError('more bytes than the request has')
     const inputAt = lengthsBytes + headBytes
     return { ...parseHead(bytes.subarray(lengthsBytes, inputAt)), stdin: bytes.toString('utf8', inputAt) }

@@ -85,7 +85,10 @@ export class Monitor {
       usage: () => usage.usage(),
       claimed: (claim) => usage.claimed(claim),
     })
-    this.#server = createServer((request, response) => void this.#answer(request, response))
+    const options = { connectionsCheckingInterval: requestWithinMs / 2 }
+    this.#server = createServer(options, (request, response) => void this.#answer(request, response))
+    // Who connects and says nothing must not keep out those who ask whether we live.
+    this.#server.on('connection', (socket) => socket.setTimeout(requestWithinMs, () => socket.destroy()))
     this.#server.maxConnections = connectionsMax
     this.#server.requestTimeout = requestWithinMs
     this.#server.headersTimeout = requestWithinMs

@@ -10,9 +10,8 @@ const pauseMs = 2
 /** Whether somebody else was in the way, who may be gone the next time. */
 const isBusy = (error: unknown): boolean => error instanceof CniError && error.errorName === 'ERR_TRY_AGAIN'
 
-/** Runs `work` again and again while it throws ERR_TRY_AGAIN; throws its last error when it has been tried for too long. */
-export async function patiently<T>(work: () => T): Promise<T> {
-  const deadlineMs = monotonicMs() + patienceMs
+/** Runs `work` again and again while it throws ERR_TRY_AGAIN; throws its last error when the time is up. */
+export async function patiently<T>(work: () => T, deadlineMs = monotonicMs() + patienceMs): Promise<T> {
   for (;;) {
     try {
       return work()

@@ -219,16 +219,5 @@ export function inDirectory<T>(path: string, work: () => T): T {
   return work()
 }
 
-/** As moveName; false when there is no such file. */
-export function moveIfThere(from: string, to: string): boolean {
-  try {
-    renameSync(from, to)
-    return true
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false
-    throw error
-  }
-}
-
 /** Removes a directory and all that is in it, if it is there. */
 export const removeDirectory = (path: string): void => rmSync(path, { recursive: true, force: true })

@@ -4,8 +4,8 @@
  *
  * Used while the lock is held. A spare file has one name, which nobody looks at, until it is given a record and its names.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readdirSync } from 'node:fs'
-import { isErrno, moveIfThere, moveName, removeName, writeFully, writeUnsynced } from '../../shared/disk.ts'
+import { closeSync, constants, ftruncateSync, lstatSync, openSync, readdirSync } from 'node:fs'
+import { moveName, removeName, writeFully, writeUnsynced } from '../../shared/disk.ts'
 
 /** As many as a node may give back at once before it takes some. */
 const sparesMax = 128
@@ -26,20 +26,9 @@ export class Spares {
 
   /** Takes a file's last name away, and keeps the file. One that has another name is left to that. */
   keep(path: string): void {
-    const isOnly = this.#count < sparesMax && lstatSync(path, { throwIfNoEntry: false })?.nlink === 1
-    if (!isOnly || !this.#move(path)) removeName(path)
-  }
-
-  /** False when the disk has no room for another name: a release needs none. */
-  #move(path: string): boolean {
-    try {
-      moveName(path, this.#at(this.#count))
-      this.#count++
-      return true
-    } catch (error) {
-      if (isErrno(error, 'ENOSPC', 'EDQUOT')) return false
-      throw error
-    }
+    const isOnly = this.#count < sparesMax && isSpare(path)
+    if (isOnly && moves(path, this.#at(this.#count))) this.#count++
+    else removeName(path)
   }
 
   /** Writes a file of that name. Until then it may have what it had before, or a part of it: nobody reads it. */
@@ -60,12 +49,10 @@ export class Spares {
 
   #take(path: string): number | undefined {
     if (this.#count > 0) this.#count--
-    if (!moveIfThere(this.#at(this.#count), path)) return undefined
-    const fd = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW)
-    // After a power cut a spare file may be a record's as well.
-    if (fstatSync(fd).nlink === 1) return fd
-    closeSync(fd)
-    return undefined
+    const spare = this.#at(this.#count)
+    // After a power cut a spare file may be a record's as well, and an administrator's hand may have left anything.
+    if (!isSpare(spare) || !moves(spare, path)) return undefined
+    return openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW)
   }
 
   /** Removes all of them: after a power cut nobody knows what else they are. */
@@ -74,5 +61,20 @@ export class Spares {
       if (name.startsWith(prefix)) removeName(`${this.#directory}/${name}`)
     }
     this.#count = 0
+  }
+}
+
+function isSpare(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  return stat?.isFile() === true && stat.nlink === 1
+}
+
+/** Whether a file could be given another name: one that cannot is no use as a spare, and no reason to fail. */
+function moves(from: string, to: string): boolean {
+  try {
+    moveName(from, to)
+    return true
+  } catch {
+    return false
   }
 }

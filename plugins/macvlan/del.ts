@@ -9,8 +9,10 @@ import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
 import { parseResult, type Result } from '../../shared/cni/result.ts'
 import { isErrno } from '../../shared/disk.ts'
+import { readBootId } from '../../shared/host/boot.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { findLink } from '../../shared/host/links.ts'
+import { livingNamespaces } from '../../shared/host/living.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { log, timed } from '../../shared/log.ts'
@@ -101,6 +103,11 @@ function openOwnNetns(request: Request, record: AttachmentRecord | undefined, { 
     if (found !== undefined && sameNetns(recorded, found.identity)) return found
     found?.[Symbol.dispose]()
   }
+  // Its name is gone or somebody else's: what still uses it shows another. One of an earlier boot is nobody's.
+  const path = record?.bootId === readBootId() ? livingNamespaces().find(recorded) : undefined
+  const found = path === undefined ? undefined : openNetnsIfAny(path, true)
+  if (found !== undefined && sameNetns(recorded, found.identity)) return found
+  found?.[Symbol.dispose]()
   return undefined
 }
 

@@ -4,7 +4,6 @@
  * on name, addresses and MAC are free.
  */
 import { closeSync, read, write } from 'node:fs'
-import { constants } from 'node:os'
 import { promisify } from 'node:util'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
@@ -23,41 +22,38 @@ const what = 'remove link'
 /** RTMGRP_LINK of linux/rtnetlink.h. */
 const linkGroup = 1
 
-/** The next datagram; undefined when some were lost. */
-async function receive(fd: number, buffer: Buffer): Promise<Buffer | undefined> {
+/** The next announcements; undefined when some were lost, none when none came in a while. */
+async function receive(fd: number, buffer: Buffer): Promise<Answer[] | undefined> {
   try {
     const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, null)
-    return buffer.subarray(0, bytesRead)
+    return [...splitAnswers(buffer.subarray(0, bytesRead))]
   } catch (error) {
     if (isErrno(error, 'ENOBUFS')) return undefined
-    if (isErrno(error, 'EAGAIN')) throw new SystemError(what, constants.errno.EAGAIN, 'no answer in time')
+    // What cannot be read is not the kernel's.
+    if (isErrno(error, 'EAGAIN') || error instanceof CniError) return []
     throw error
   }
 }
 
-/** What is too long to be one of those that are waited for is somebody else's. */
-function answersIn(bytes: Buffer | undefined): Answer[] {
-  try {
-    return [...splitAnswers(bytes ?? Buffer.alloc(0))]
-  } catch (error) {
-    if (error instanceof CniError) return []
-    throw error
-  }
-}
-
-/** Waits until the link is gone, or the kernel refuses. What a pod itself has announced is looked at before it is believed. */
-async function untilGone(fd: number, socket: NetlinkSocket, index: number): Promise<void> {
+/** Waits until the link is gone, or nobody waits any more. A pod may announce what it likes: the kernel is asked each time. */
+async function untilAnnounced(fd: number, socket: NetlinkSocket, index: number, isOver: () => boolean): Promise<void> {
   const buffer = Buffer.allocUnsafe(receiveBytes)
-  for (;;) {
-    const bytes = await receive(fd, buffer)
-    // More was announced than there was room for: what we wait for may have been among it.
-    if (bytes === undefined && findLink(socket, { index }) === undefined) return
-    for (const answer of answersIn(bytes)) {
-      const verdict = verdictOf(what, answer, sequence)
-      if (verdict instanceof SystemError && verdict.code !== 'ENODEV') throw verdict
-      const isSaidGone = verdict !== undefined || deletedIndex(answer) === index
-      if (isSaidGone && findLink(socket, { index }) === undefined) return
-    }
+  while (!isOver()) {
+    const answers = await receive(fd, buffer)
+    const isSaidGone = answers === undefined || answers.some((answer) => deletedIndex(answer) === index)
+    if (isSaidGone && !isOver() && findLink(socket, { index }) === undefined) return
+  }
+}
+
+/** Waits for the kernel's own word, over a socket that hears nobody else. */
+async function untilDone(fd: number, index: number): Promise<void> {
+  const message = deleteLinkMessage(index).finish(sequence, true)
+  await writeAsync(fd, message, 0, message.length, null)
+  const buffer = Buffer.allocUnsafe(receiveBytes)
+  const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, null)
+  for (const answer of splitAnswers(buffer.subarray(0, bytesRead))) {
+    const verdict = verdictOf(what, answer, sequence)
+    if (verdict instanceof SystemError && verdict.code !== 'ENODEV') throw verdict
   }
 }
 
@@ -71,15 +67,16 @@ export async function removeLinkEarly(
   index: number,
   onChange: (isUnderWay: boolean) => void,
 ): Promise<void> {
-  const fd = insideNetns(netns, () => openNetlink(linkGroup))
+  const [listening, asking] = insideNetns(netns, () => [openNetlink(linkGroup), openNetlink()] as const)
   onChange(true)
-  const message = deleteLinkMessage(index).finish(sequence, true)
-  const sent = writeAsync(fd, message, 0, message.length, null)
-  const gone = untilGone(fd, socket, index)
-  void Promise.allSettled([sent, gone]).then(() => {
-    closeSync(fd)
+  let isOver = false
+  const announced = untilAnnounced(listening, socket, index, () => isOver)
+  const done = untilDone(asking, index).finally(() => {
+    isOver = true
+  })
+  void Promise.allSettled([announced, done]).then(() => {
+    for (const fd of [listening, asking]) closeSync(fd)
     onChange(false)
   })
-  // A request that cannot be sent has no answer.
-  await Promise.race([gone, sent.then(() => gone)])
+  await Promise.race([announced.then(() => (isOver ? done : undefined)), done])
 }

@@ -5,7 +5,7 @@
  * descriptor, a thread that went elsewhere than its process) are not those by which a runtime keeps a pod. Whoever asks
  * wants to free something: in doubt a namespace is in use.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { type Ip, sameIp } from '../address.ts'
 import { isErrno } from '../disk.ts'
 import { listAddresses } from './addresses.ts'
@@ -64,22 +64,39 @@ function leadsTo(path: string, identity: NetnsIdentity): boolean {
   }
 }
 
-/** What can be mounted where this program is, and where process 1 is: a runtime mounts namespaces for the whole node. */
+/** A process of each mount namespace but ours. Of one that ends, or that nobody may look at, the others may have the same. */
+function mountViews(): string[] {
+  const views = new Map<string, string>()
+  for (const pid of ['self', ...pidsOf()]) {
+    try {
+      const namespace = readlinkSync(`/proc/${pid}/ns/mnt`)
+      if (!views.has(namespace)) views.set(namespace, pid)
+    } catch {}
+  }
+  return [...views.values()].filter((pid) => pid !== 'self' && pid !== '1')
+}
+
+/**
+ * What is mounted where this program is, where process 1 is, and where any other is: a runtime mounts namespaces for the whole node,
+ * or for itself.
+ */
 function readMounts(): Sightings {
   const found: Sighting[] = []
   let complete = true
-  for (const [process, root] of [
-    ['self', ''],
-    ['1', '/proc/1/root'],
-  ] as const) {
+  for (const pid of ['self', '1', ...mountViews()]) {
     try {
-      found.push(...parseMounts(readFileSync(`/proc/${process}/mountinfo`, 'utf8'), root))
+      found.push(
+        ...parseMounts(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'), pid === 'self' ? '' : `/proc/${pid}/root`),
+      )
     } catch {
-      complete = false
+      // Another one has gone meanwhile, and its mounts with it.
+      if (pid === 'self' || pid === '1') complete = false
     }
   }
   return { found, complete }
 }
+
+const pidsOf = (): string[] => readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))
 
 /** The namespaces in a mountinfo of proc_pid_mountinfo(5); `root` leads from our root directory to that of its process. */
 function parseMounts(mountinfo: string, root: string): Sighting[] {
@@ -93,7 +110,7 @@ function parseMounts(mountinfo: string, root: string): Sighting[] {
 }
 
 function readProcesses(): Sightings & { readonly pids: readonly string[] } {
-  const pids = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))
+  const pids = pidsOf()
   const looks = pids.map(lookAtProcess)
   const found = looks.filter((look) => typeof look === 'object')
   // The first process is the node's own, and in no pod: some machines let nobody look at it.

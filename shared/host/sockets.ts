@@ -10,8 +10,8 @@ const NETLINK_ROUTE = 0
 const SOL_NETLINK = 270
 const SOL_SOCKET = 1
 const SO_RCVTIMEO = 20
-/** Removing a link takes tens of milliseconds, more where many are removed at once. */
-const netlinkWaitMaxMs = 30_000
+/** Who listens looks up that often whether anybody still wants to know. */
+const listenMs = 100
 /** Socket options of linux/netlink.h: short acks without the request in them, with the kernel's words instead. */
 const netlinkOptions = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11 }
 const NETLINK_GET_STRICT_CHK = 12
@@ -48,8 +48,8 @@ function prepareNetlink(fd: number, groups: number): void {
     checkedCall('bind', fd, address, address.length)
   }
   checkedCall('connect', fd, kernelAddress, kernelAddress.length)
-  // Requests are answered before they are sent (netlink(7)). Who listens waits, but not for ever: what takes longer is lost.
-  if (groups !== 0) setPatience(fd, 'receive', netlinkWaitMaxMs)
+  // Requests are answered while they are sent (netlink(7)); only who listens waits.
+  if (groups !== 0) setPatience(fd, 'receive', listenMs)
   for (const option of Object.values(netlinkOptions)) {
     // Kernels before 4.12 know neither: they answer without words, that is all.
     systemCall('setsockopt', fd, SOL_NETLINK, option, on, on.length)

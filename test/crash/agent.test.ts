@@ -3,7 +3,7 @@
  * DEL finishes the rest, whoever answers it. BERTH_TEST_LONG=1 has more rounds.
  */
 import type { ChildProcess } from 'node:child_process'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -102,6 +102,27 @@ test('an agent killed while it removes links leaves DELs that can be repeated', 
     }
     await expectAllDeleted(host, pods)
   }
+})
+
+test('an agent makes nothing for a caller that is gone by the time its turn comes', async () => {
+  using host = new Host()
+  const pod = host.pod()
+  host.add(pod, config(host))
+  host.call('DEL', pod, config(host))
+  using _agent = new Agent(host)
+  const locks = join(host.dataDir, 'calls', '.locks')
+  // Another process's call of the attachment: all names of the file.
+  const code = `import fcntl, time, struct; f = open("${locks}", "r+"); fcntl.fcntl(f, 37, struct.pack("hhqqi", 1, 0, 0, 0, 0)); print("held", flush=True); time.sleep(60)`
+  const holder = spawn('python3', ['-c', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(holder.stdout, 'data')
+  const caller = host.start('ADD', pod, config(host))
+  await pause(300)
+  caller.kill('SIGKILL')
+  await once(caller, 'close')
+  holder.kill('SIGKILL')
+  await once(holder, 'close')
+  await pause(300)
+  expect(host.leftovers()).toEqual([])
 })
 
 test('a stopped agent keeps nobody waiting', () => {

@@ -29,6 +29,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/**
+ * What a command on the node begins with. Where all tests go through an agent, that and its callers see the same mounts, as on a node
+ * whose agent is no container; otherwise everybody has mounts of his own.
+ */
+export const inNode = (node: string): string[] =>
+  process.env.BERTH_TEST_DOOR === 'agent' ? ['nsenter', `--net=/run/netns/${node}`] : ['ip', 'netns', 'exec', node]
+
 export interface AgentPlace {
   /** The network namespace of the node, by its name. */
   readonly node: string
@@ -46,7 +53,7 @@ export class Agent implements Disposable {
     this.runDir = `${dataDir}.run`
     this.socket = `${dataDir}/agent.sock`
     this.#log = `${dataDir}.agent.log`
-    const command = ['ip', 'netns', 'exec', node, join(binaries, 'berth'), 'agent']
+    const command = [...inNode(node), join(binaries, 'berth'), 'agent']
     const places = ['--run-dir', this.runDir, '--data-dir', dataDir]
     const script = '"$@" </dev/null >>"$LOG" 2>&1 & echo $!'
     const env = { ...process.env, LOG: this.#log, BERTH_LOG: 'warn' }

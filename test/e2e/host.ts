@@ -9,7 +9,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Agent } from './agent.ts'
+import { Agent, inNode } from './agent.ts'
 
 export const binaries = join(import.meta.dirname, '..', '..', 'dist', 'cni')
 
@@ -89,7 +89,7 @@ export class Host implements Disposable {
   }
 
   #command(plugin = 'berth-macvlan'): string[] {
-    return ['netns', 'exec', this.node, plugin.startsWith('/') ? plugin : join(binaries, plugin)]
+    return [...inNode(this.node), plugin.startsWith('/') ? plugin : join(binaries, plugin)]
   }
 
   /** Calls the packaged plugin on the node. A text is given to it as it is. */
@@ -98,14 +98,16 @@ export class Host implements Disposable {
     const env = this.environment(verb, pod, options)
     const limits = { timeout: callTimeoutMs, killSignal: 'SIGKILL' } as const
     const before = this.agentLog().length
-    const done = spawnSync('ip', this.#command(options.plugin), { input, encoding: 'utf8', env, ...limits })
+    const [command = '', ...args] = this.#command(options.plugin)
+    const done = spawnSync(command, args, { input, encoding: 'utf8', env, ...limits })
     const logged = this.agentLog().slice(before)
     return { exitCode: done.status, stdout: done.stdout, stderr: done.stderr + logged }
   }
 
   /** Starts a call and leaves it running; `ip netns exec` becomes the plugin, so its pid is the plugin's. */
   start(verb: string, pod: Pod, config: object, options: CallOptions = {}): ChildProcess {
-    const child = spawn('ip', this.#command(options.plugin), {
+    const [command = '', ...args] = this.#command(options.plugin)
+    const child = spawn(command, args, {
       env: this.environment(verb, pod, options),
       stdio: ['pipe', 'pipe', 'pipe'],
     })

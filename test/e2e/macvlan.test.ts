@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { Host, ip, type Pod } from './host.ts'
@@ -207,6 +208,24 @@ test('DEL removes its own link by index and no other when something renamed it o
   ip('-n', pod.name, 'link', 'set', 'net1', 'name', 'renamed')
   host.call('DEL', pod, config)
   expect(host.linksOf(pod.name)).toEqual([])
+})
+
+test('DEL finds the namespace of a pod that lives on when its path is gone', async () => {
+  using host = new Host()
+  const pod = host.pod()
+  host.add(pod, host.config())
+  const living = spawn('ip', ['netns', 'exec', pod.name, 'sleep', '60'], { stdio: 'ignore' })
+  try {
+    const inPod = `/proc/${living.pid}/ns/net`
+    await vi.waitFor(() => expect(statSync(inPod).ino).toBe(statSync(pod.netns).ino))
+    execFileSync('umount', [pod.netns])
+    rmSync(pod.netns)
+    expect(host.call('DEL', pod, host.config())).toMatchObject({ exitCode: 0, stdout: '' })
+    const links = execFileSync('nsenter', [`--net=${inPod}`, 'ip', '-o', 'link'], { encoding: 'utf8' })
+    expect([links.includes('net1'), host.leaseFiles()]).toEqual([false, []])
+  } finally {
+    living.kill('SIGKILL')
+  }
 })
 
 test('ADD announces the addresses, so that a neighbour forgets who had them before', async () => {

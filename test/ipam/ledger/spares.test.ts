@@ -1,4 +1,15 @@
-import { existsSync, linkSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FileStore } from '../../../ipam/ledger/file-store.ts'
 import { Spares } from '../../../ipam/ledger/spares.ts'
@@ -55,6 +66,18 @@ describe('Spares', () => {
     linkSync(at('spare,0'), at('address'))
     spares.write(at('new'), 'text')
     expect([readFileSync(at('address'), 'utf8'), readFileSync(at('new'), 'utf8')]).toEqual(['before', 'text'])
+  })
+
+  it.each<[string, (path: string) => void]>([
+    ['a directory', (path) => mkdirSync(path)],
+    ['a FIFO', (path) => execFileSync('mkfifo', [path])],
+    ['a symbolic link', (path) => symlinkSync(at('elsewhere'), path)],
+  ])('does without when %s is in their place, and releases all the same', (_, put) => {
+    put(at('spare,0'))
+    spares.write(at('new'), 'text')
+    expect(readFileSync(at('new'), 'utf8')).toBe('text')
+    spares.keep(at('new'))
+    expect([existsSync(at('new')), existsSync(at('elsewhere'))]).toEqual([false, false])
   })
 
   it('removes all of them when they are cleared', () => {
