@@ -3,7 +3,7 @@
  *
  * Invariants, at every instant and after every crash:
  * - an address is held if and only if its name exists; a name is only ever made by link(2), which one caller wins;
- * - a record is in the synced journal and its file is whole before its first name is made; on a share the file is synced;
+ * - a record is in the journal and its file is whole before its first name is made, and synced then or by flush(); on a share the file is;
  * - an attachment's name is made before its addresses' and removed after them, so whoever knows the key finds them all.
  */
 import { accessSync, constants, statSync } from 'node:fs'
