@@ -50,7 +50,7 @@ function macvlans(
       ...{ path: join(ours, 'berth-macvlan'), netns: ourPod, dataDir },
       config: { name, type: 'berth-macvlan', master: nic, ipam },
     }),
-    peer: addAndDel('reference', what, {
+    peer: addAndDel('Go pair', what, {
       ...{ path: join(peers, 'macvlan'), netns: theirPod, dataDir },
       config: { name, type: 'macvlan', master: nic, ipam: theirs },
     }),
@@ -87,11 +87,11 @@ async function oneAtATime(samples: Samples, spawner: string, floor: string): Pro
     if (isSlow) timeInTurn(samples, spawner, agent, rounds - slowRounds)
   }
   return [
-    ratio(samples, 'ADD', 'IPv4', 'reference', 0.2, 0.25),
-    ratio(samples, 'DEL', 'IPv4', 'reference', 0.1),
+    ratio(samples, 'ADD', 'IPv4', 'Go pair', 0.2, 0.25),
+    ratio(samples, 'DEL', 'IPv4', 'Go pair', 0.1),
     ...(['IPv6', 'dual stack'] as const).flatMap((what) => [
-      ratio(samples, 'ADD', what, 'reference', 0.005),
-      ratio(samples, 'DEL', what, 'reference'),
+      ratio(samples, 'ADD', what, 'Go pair', 0.005),
+      ratio(samples, 'DEL', what, 'Go pair'),
     ]),
     samples.ratio('agent ADD IPv4', floorName, 3),
   ]
@@ -107,11 +107,11 @@ async function manyAtOnce(samples: Samples, spawner: string): Promise<{ ratios: 
     const { agent, peer } = macvlans(served.dataDir, [pods.path, pods.path], 'IPv4', what)
     const rates = timeInTurn(samples, spawner, [...agent, ...peer], rounds, atOnce)
     for (const verb of ['ADD', 'DEL']) {
-      ratios.push(ratio(samples, verb, what, 'reference', undefined, 0.2))
-      const [own, theirs] = ['agent', 'reference'].map((who) => rates.get(`${who} ${verb} ${what}`) ?? Number.NaN)
+      ratios.push(ratio(samples, verb, what, 'Go pair', undefined, 0.2))
+      const [own, theirs] = ['agent', 'Go pair'].map((who) => rates.get(`${who} ${verb} ${what}`) ?? Number.NaN)
       const times = (own ?? 0) / (theirs ?? 1)
       const verdict = `${times.toFixed(1)} times as many (target: at least 10: ${times >= 10 ? 'met' : 'MISSED'})`
-      lines.push(`${verb} ${what}: ${own?.toFixed(0)} a second, reference ${theirs?.toFixed(0)}: ${verdict}`)
+      lines.push(`${verb} ${what}: ${own?.toFixed(0)} a second, Go pair ${theirs?.toFixed(0)}: ${verdict}`)
     }
   }
   return { ratios, lines }
