@@ -31,8 +31,7 @@ export const hostLinkKey = ({ store }: Deps, masterIndex: number): AttachmentKey
 /** The node's link on a master; undefined when there is none, or another link has its name. */
 export function findHostLink(host: NetlinkSocket, masterIndex: number): Link | undefined {
   const link = findLink(host, { name: hostLinkName(masterIndex) })
-  const isOurs = link?.kind === 'macvlan' && link.macvlanMode === 'bridge' && link.parentIndex === masterIndex
-  return isOurs ? link : undefined
+  return link?.kind === 'macvlan' && link.parentIndex === masterIndex ? link : undefined
 }
 
 function createHostLink(host: NetlinkSocket, master: Link): void {
