@@ -1,6 +1,6 @@
 /** The agent: its places, the line of calls, and how it ends. */
 import { normalize } from 'node:path'
-import { dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
+import { declined, dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
 import { log, timed } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
@@ -21,8 +21,6 @@ interface AgentOptions {
   readonly warm: boolean
   readonly watch?: Watch
 }
-
-const declined = { exitCode: 0, stdout: '', declined: true } as const
 
 /** Undefined for a caller whose files cannot be found: it is in a PID namespace that is not below ours, or gone. */
 function callerOf(peer: Peer): Caller | undefined {

@@ -50,13 +50,13 @@ export class Resources implements Disposable {
   }
 
   /** One call of an attachment after the other, those of other processes included. */
-  async #hold(key: AttachmentKey, { isAlive }: Caller): Promise<Disposable> {
+  async #hold(key: AttachmentKey, isWanted: () => boolean): Promise<Disposable> {
     const deadlineMs = monotonicMs() + patienceMs
     const turn = await this.#turns.take(`${key.network},${key.containerId},${key.ifName}`)
     try {
       const held = await patiently(() => this.store.hold(key), deadlineMs)
       // Who called may have given up since, and its DEL may be done: nobody would remove what is made now.
-      if (!isAlive()) {
+      if (!isWanted()) {
         held[Symbol.dispose]()
         throw new CniError('ERR_TRY_AGAIN', `Cannot serve "${key.containerId}/${key.ifName}": the caller is gone`)
       }
@@ -85,13 +85,20 @@ export class Resources implements Disposable {
   }
 
   depsFor(environment: Environment, caller: Caller): Deps {
+    // What has begun goes on to its end or its undo, and its DEL waits for that.
+    let hasBegun = false
+    const isWanted = (): boolean => hasBegun || caller.isAlive()
     return {
       store: this.store,
       environment,
       root: caller.root,
       resident: true,
       openHost: () => this.#host,
-      hold: (key) => this.#hold(key, caller),
+      hold: async (key) => {
+        const held = await this.#hold(key, isWanted)
+        hasBegun = true
+        return held
+      },
       claim: (claim: Claim) => {
         this.#watch.claimed(claim)
         return this.#claims.claim(claim)

@@ -37,7 +37,7 @@ const versionReply = (): Reply => ({
 /** They look at every record, or wait for the lock as long as it takes. */
 const longVerbs: readonly string[] = ['GC', 'STATUS']
 
-const declined: Reply = { exitCode: 0, stdout: '', declined: true }
+export const declined: Reply = { exitCode: 0, stdout: '', declined: true }
 
 /** The verbs that answer with silence, and the plugin's function for each. */
 const silentVerbs = { DEL: 'del', CHECK: 'check', GC: 'gc', STATUS: 'status' } as const
