@@ -10,6 +10,7 @@ const bothDoors = [
   'dialects',
   'host-access*',
   'ipam',
+  'ipvlan',
   'layer3',
   'macvlan',
   'order',

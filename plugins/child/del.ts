@@ -22,6 +22,7 @@ import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import type { ChildConfig } from './config.ts'
 import type { ChildKind } from './kind.ts'
+import { dropVlanOf } from './own-vlan.ts'
 
 /** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
 function findRecord(request: Request, { store }: Deps): AttachmentRecord | undefined {
@@ -139,5 +140,6 @@ export async function del<Config extends ChildConfig>(
   await timed('host access', () => kind.hostAccess?.withdraw(request, deps, record, previous, holdIfRoom))
   using netns = openOwnNetns(request, record, deps)
   if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous, kind.name))
+  await timed('vlan', () => dropVlanOf(kind, request, deps, record, holdIfRoom))
   await timed('release', () => release(request, deps))
 }
