@@ -17,6 +17,7 @@ const bothDoors = [
   'protocol*',
   'routes',
   'source-routing',
+  'vlan',
 ]
 
 const onTheKernel = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false }

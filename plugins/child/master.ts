@@ -14,6 +14,11 @@ export interface Master extends Link {
 const asFound = (link: Link, { masterInContainer }: ChildConfig): Master =>
   isOwnVlan(link) && !masterInContainer ? { ...link, own: 'there' } : link
 
+function toBeMade(socket: NetlinkSocket, parent: Link, id: number, config: ChildConfig, name?: string): Master {
+  const { link, isThere } = plannedVlan(socket, parent, id, name)
+  return isThere ? asFound(link, config) : { ...link, own: 'missing' }
+}
+
 const refuse = (message: string): never => {
   throw new CniError('ERR_CONFIG', message)
 }
@@ -31,7 +36,7 @@ function vlanOn(socket: NetlinkSocket, link: Link, id: number, config: ChildConf
   if (id === 0 || link.vlanId === id) return asFound(link, config)
   const found = findVlan(socket, link, id)
   if (found !== undefined) return asFound(found, config)
-  if (config.createVlan) return { ...plannedVlan(socket, link, id), own: 'missing' }
+  if (config.createVlan) return toBeMade(socket, link, id, config)
   const why = `${where(config)} has no link of it, and none is made without "createVlan": true`
   return refuse(`Cannot find VLAN ${id} of master "${link.name}": ${why}`)
 }
@@ -57,7 +62,7 @@ function findNamed(socket: NetlinkSocket, name: string, config: ChildConfig): Ma
   if (parent === undefined) {
     return refuse(`Cannot create master "${name}": ${where(config)} has no link "${named.parent}" for VLAN ${named.id}`)
   }
-  if (createVlan) return { ...plannedVlan(socket, parent, named.id, name), own: 'missing' }
+  if (createVlan) return toBeMade(socket, parent, named.id, config, name)
   const why = `${where(config)} has no such link, and none is made without "createVlan": true`
   return refuse(`Cannot find master "${name}": ${why}`)
 }

@@ -67,24 +67,26 @@ export function refuseOther(socket: NetlinkSocket, link: Link, parent: Link | st
   throw new CniError('ERR_CONFIG', `Cannot use "${link.name}" as ${wanted}: it is ${describe(socket, link)}`)
 }
 
-/** The link that is to be made for a VLAN, as it will be. Throws ERR_CONFIG when it cannot be. */
-export function plannedVlan(socket: NetlinkSocket, parent: Link, id: number, name = nameOf(parent, id)): Link {
+/**
+ * The link that is to be made for a VLAN, as it will be; or the one that another call has made since somebody looked. Throws ERR_CONFIG
+ * when it cannot be.
+ */
+export function plannedVlan(
+  socket: NetlinkSocket,
+  parent: Link,
+  id: number,
+  name = nameOf(parent, id),
+): { readonly link: Link; readonly isThere: boolean } {
   const refuse = (why: string): never => {
     throw new CniError('ERR_CONFIG', `Cannot create "${name}" for VLAN ${id} of "${parent.name}": ${why}`)
   }
   if (Buffer.byteLength(name) > nameMaxBytes) refuse(`the name is longer than ${nameMaxBytes} bytes`)
   const other = findLink(socket, { name })
+  if (other !== undefined && isVlanOf(other, parent, id)) return { link: other, isThere: true }
   if (other !== undefined) refuse(`the host has a link of that name, which is ${describe(socket, other)}`)
   if (isOwnVlan(parent)) refuse(`"${parent.name}" was made by Berth, and goes with the last attachment of its own`)
   if (!parent.up) refuse(`"${parent.name}" is down`)
-  const stacked = { macvlanMode: undefined, ipvlanMode: undefined, parentElsewhere: false }
-  return {
-    ...parent,
-    ...stacked,
-    name,
-    index: ownIndex(parent, id),
-    kind: 'vlan',
-    parentIndex: parent.index,
-    vlanId: id,
-  }
+  const stacked = { kind: 'vlan', parentIndex: parent.index, parentElsewhere: false, vlanId: id }
+  const modes = { macvlanMode: undefined, ipvlanMode: undefined }
+  return { link: { ...parent, ...stacked, ...modes, name, index: ownIndex(parent, id) }, isThere: false }
 }

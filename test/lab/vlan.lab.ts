@@ -126,8 +126,14 @@ test.each(takenBy)('ADD names both when the name is that of %s', (_, making, nam
 })
 
 test.each<[object, string]>([
-  [{ vlan: 20 }, 'Cannot find VLAN 20 of master "nic0": the host has no link of it, and none is made without "createVlan"'],
-  [{ master: 'nic0.20' }, 'Cannot find master "nic0.20": the host has no such link, and none is made without "createVlan"'],
+  [
+    { vlan: 20 },
+    'Cannot find VLAN 20 of master "nic0": the host has no link of it, and none is made without "createVlan"',
+  ],
+  [
+    { master: 'nic0.20' },
+    'Cannot find master "nic0.20": the host has no such link, and none is made without "createVlan"',
+  ],
   [{ master: 'nic9.20', createVlan: true }, 'Cannot create master "nic9.20": the host has no link "nic9" for VLAN 20'],
   [{ master: 'nic9', ...byKey }, 'Cannot find master "nic9": the host has no such link'],
   [{ master: 'nic0.4095', createVlan: true }, 'Cannot find master "nic0.4095": the host has no such link'],
@@ -192,8 +198,8 @@ test('the link goes when the last namespace is gone, and when its record was rel
 
   const release = (pod: Pod): void => {
     const what = `net-a/${pod.containerId}/net1`
-    const command = ['env', `BERTH_DATA_DIR=${host.dataDir}`, `${binaries}/berth`, 'leases', 'release', what]
-    expect(inNetns(host.node, ...command, '--force', '--yes')).toBe(true)
+    const command = ['env', `BERTH_DATA_DIR=${host.dataDir}`, `${binaries}/berth`, 'leases', 'release', what, '--force']
+    expect(inNetns(host.node, ...command)).toBe(true)
     ip('-n', pod.name, 'link', 'del', 'net1')
   }
   host.add(kept, config)
@@ -219,27 +225,31 @@ test('a link that the node makes use of stays, with a warning', () => {
   host.link('del', 'nic0.20')
 })
 
-const ended = async (child: ChildProcess): Promise<number | null> => {
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'close')
-  return child.exitCode
+/** What a call that was started has said, once it is over. */
+async function said(child: ChildProcess): Promise<string> {
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (more) => (text += more))
+  await once(child, 'close')
+  return text
 }
 
 test('ADD or DEL killed at any moment leaves what one DEL removes', async () => {
   using host = new Tagged()
   const pod = host.pod()
   const config = host.config(byKey)
+  const killed = async (verb: string, until: (child: ChildProcess) => Promise<unknown>): Promise<void> => {
+    const child = host.start(verb, pod, config)
+    const over = said(child)
+    await until(child)
+    child.kill('SIGKILL')
+    await over
+  }
   for (let round = 0; round < 6; round++) {
-    const adding = host.start('ADD', pod, config)
-    while (!host.hasLink() && adding.exitCode === null) await pause(5)
-    await pause(round * 10)
-    adding.kill('SIGKILL')
-    await ended(adding)
-    if (round % 2 === 1) {
-      const deleting = host.start('DEL', pod, config)
-      await pause(250 + round * 60)
-      deleting.kill('SIGKILL')
-      await ended(deleting)
-    }
+    await killed('ADD', async (child) => {
+      while (!host.hasLink() && child.exitCode === null) await pause(5)
+      await pause(round * 10)
+    })
+    if (round % 2 === 1) await killed('DEL', () => pause(250 + round * 60))
     expect(host.call('DEL', pod, config)).toEqual(silence)
     expect([host.hasLink(), host.leaseFiles()]).toEqual([false, []])
   }
@@ -251,9 +261,9 @@ test('attachments that come and go at once never lose the link, and the last one
   const config = host.config(byKey)
   const live = async (pod: Pod, turns: number): Promise<void> => {
     for (let turn = 0; turn < turns; turn++) {
-      expect(await ended(host.start('ADD', pod, config))).toBe(0)
+      expect(JSON.parse(await said(host.start('ADD', pod, config)))).toMatchObject({ interfaces: [{ name: 'net1' }] })
       expect(host.linksOf(pod.name)).toContain('net1')
-      expect(await ended(host.start('DEL', pod, config))).toBe(0)
+      expect(await said(host.start('DEL', pod, config))).toBe('')
     }
   }
   await Promise.all(pods.map((pod) => live(pod, 3)))
@@ -267,7 +277,14 @@ const netConfig = (vlan: number | undefined) => ({
       {
         name: 'net-a',
         mtu: 1400,
-        subnets: [{ name: 'subnet1', cidr: '10.20.0.0/24', vlan, allocationRanges: [{ start: '10.20.0.30', end: '10.20.0.40' }] }],
+        subnets: [
+          {
+            name: 'subnet1',
+            cidr: '10.20.0.0/24',
+            vlan,
+            allocationRanges: [{ start: '10.20.0.30', end: '10.20.0.40' }],
+          },
+        ],
       },
     ],
   },

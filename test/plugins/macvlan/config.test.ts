@@ -169,15 +169,10 @@ describe('macvlanKeyWarnings()', () => {
     ])
   })
 
-  it.each([
-    'master',
-    'MASTER',
-    'capabilities',
-    'prevResult',
-    'cni.dev/valid-attachments',
-    'deviceID',
-    'promiscMode',
-  ])('says nothing of %s', (key) => {
-    expect(macvlanKeyWarnings(requestOf({ [key]: key === 'cni.dev/valid-attachments' ? [] : 'x' }))).toEqual([])
-  })
+  it.each(['master', 'MASTER', 'capabilities', 'prevResult', 'cni.dev/valid-attachments', 'deviceID', 'promiscMode'])(
+    'says nothing of %s',
+    (key) => {
+      expect(macvlanKeyWarnings(requestOf({ [key]: key === 'cni.dev/valid-attachments' ? [] : 'x' }))).toEqual([])
+    },
+  )
 })
