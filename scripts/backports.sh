@@ -12,15 +12,21 @@ for source in /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list; 
   [ -e "$source" ] && cp "$source" "$directory/"
 done
 
-# deb822: the first stanza whose suites have the release's own; a comment in it is none of its fields.
+# deb822: the first stanza of binaries whose suites have the release's own, of Debian itself: others have no component called main.
+# A comment in it is none of its fields.
 stanzas() {
   for source in /etc/apt/sources.list.d/*.sources; do
     [ -e "$source" ] && { grep -v '^#' "$source"; echo; }
   done | awk -v RS= -v FS='\n' -v release="$VERSION_CODENAME" -v suite="$suite" '
     {
-      ours = 0
-      for (i = 1; i <= NF; i++) if ($i ~ "^Suites:(.*[ \t])?" release "([ \t]|$)") { $i = "Suites: " suite; ours = 1 }
-      if (ours) { for (i = 1; i <= NF; i++) print $i; exit }
+      wanted = 3
+      for (i = 1; i <= NF; i++) {
+        if ($i ~ "^Suites:(.*[ \t])?" release "([ \t]|$)") { $i = "Suites: " suite; wanted-- }
+        if ($i ~ "^Types:(.*[ \t])?deb([ \t]|$)") { $i = "Types: deb"; wanted-- }
+        if ($i ~ "^Components:(.*[ \t])?main([ \t]|$)") wanted--
+        if ($i ~ "^Enabled:[ \t]*no") wanted = 9
+      }
+      if (wanted == 0) { for (i = 1; i <= NF; i++) print $i; exit }
     }'
 }
 # One line each: `deb [options] URI SUITE COMPONENTS`.
@@ -28,7 +34,7 @@ lines() {
   for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     [ -e "$source" ] && cat "$source"
   done | awk -v release="$VERSION_CODENAME" -v suite="$suite" '
-    $1 == "deb" { for (i = 3; i < NF; i++) if ($i == release) { $i = suite; print; exit } }'
+    $1 == "deb" && / main( |$)/ { for (i = 3; i < NF; i++) if ($i == release) { $i = suite; print; exit } }'
 }
 
 stanzas >"$directory/backports.sources"

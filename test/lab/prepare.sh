@@ -54,6 +54,7 @@ unpack() {
 }
 need_busybox() {
   [ -x "$directory/busybox" ] && return
+  rm -rf "$directory/new"
   unpack busybox-static "$directory/new"
   mv "$directory/new/bin/busybox" "$directory/busybox" 2>/dev/null || mv "$directory/new/usr/bin/busybox" "$directory/busybox"
   rm -r "$directory/new"
