@@ -61,7 +61,7 @@ function errorsTable(): string {
 
 const tables: Record<string, string> = {
   'macvlan keys': keyTable(macvlanShape, macvlanKeyDocs),
-  'ipvlan keys': keyTable(ipvlanShape, ipvlanKeyDocs),
+  'ipvlan keys': keyTable(ipvlanShape(), ipvlanKeyDocs),
   'ipam keys': keyTable(berthShape(), berthKeyDocs),
   'whereabouts keys': keyTable(whereaboutsShape(), whereaboutsKeyDocs),
   'host-local keys': keyTable(hostLocalShape(), hostLocalKeyDocs),
