@@ -18,7 +18,7 @@ import { podAddresses, refuseNoAccess } from './access.ts'
 import { type MacvlanConfig, macvlanConfig } from './config.ts'
 import { grantHostAccess } from './host-access.ts'
 import { fromIp, macOfResult } from './mac.ts'
-import { findMaster } from './master.ts'
+import { lookUpMaster } from './master.ts'
 
 /** Refuses what cannot be, before anything is looked at. */
 function checkConfig(config: MacvlanConfig, request: Request): void {
@@ -80,7 +80,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
   using host = deps.openHost()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const home = config.masterInContainer ? pod : host
-  const master = findMaster(home, config)
+  const { master, addresses } = lookUpMaster(home, config)
   checkAgainstMaster(config, master)
   // A foreign IPAM may take a second ADD of a living attachment for a new one, so it must not get to see it. Ours knows
   // better, and the kernel finds out without being asked.
@@ -120,7 +120,7 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     if (mac !== spec.mac) setLinkMac(pod, spec.index, mac)
     const more = config.hostAccess
       ? await timed('host access', () =>
-          grantHostAccess({ host, pod, master, deps, undo }, { ...spec, mac }, link, settled, config.layer3),
+          grantHostAccess({ host, master, addresses, deps, undo }, { ...spec, mac }, link, settled, config.layer3),
         )
       : []
     if (config.hostAccess || config.layer3.sourceRouting !== undefined) {
