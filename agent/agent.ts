@@ -1,5 +1,4 @@
 /** The agent: its places, the line of calls, and how it ends. */
-import type { Server } from 'node:net'
 import { normalize } from 'node:path'
 import { declined, dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
@@ -87,7 +86,7 @@ export class Agent {
     this.#reopening = setInterval(() => void this.#reopen(watch), reopenEveryMs).unref()
   }
 
-  #newServer(index: number, watch: Watch): Server {
+  #newServer(index: number, watch: Watch): ReturnType<typeof callServer> {
     const door = index === 0 ? 'run' : 'data'
     const onAnswered = (call: CallFrame, reply: Reply, ms: number): void => watch.answered(door, call, reply, ms)
     return callServer(this.#line, (call, peer) => this.#answer(call, peer), onAnswered)

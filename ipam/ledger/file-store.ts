@@ -152,9 +152,9 @@ export class FileStore implements Store {
     return this.#files.holder(space, ip)
   }
 
-  list(): Listing {
-    return this.#files.list()
-  }
+  list = (): Listing => this.#files.list()
+
+  records = (): Iterable<AttachmentRecord | 'damaged'> => this.#files.records()
 
   order(space: string, span: Span): Order {
     makeDirectory(this.#orders)

@@ -93,6 +93,12 @@ export class Message {
     return this.attribute(type, payload)
   }
 
+  u16(type: number, value: number): this {
+    const payload = Buffer.alloc(2)
+    payload.writeUInt16LE(value)
+    return this.attribute(type, payload)
+  }
+
   /** A NUL-terminated text. */
   text(type: number, value: string): this {
     return this.attribute(type, Buffer.from(`${value}\0`))

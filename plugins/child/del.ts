@@ -20,7 +20,9 @@ import { messageOf } from '../../shared/message.ts'
 import { release } from '../addresses.ts'
 import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
-import { withdrawHostAccess } from './host-access.ts'
+import type { ChildConfig } from './config.ts'
+import type { ChildKind } from './kind.ts'
+import { dropVlanOf } from './own-vlan.ts'
 
 /** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
 function findRecord(request: Request, { store }: Deps): AttachmentRecord | undefined {
@@ -45,14 +47,15 @@ function previousOf({ config, version }: Request): Result | undefined {
 }
 
 /**
- * The index of the attachment's link: the recorded one, whatever it is called by now. When none is recorded, the macvlan
- * that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
+ * The index of the attachment's link: the recorded one, whatever it is called by now. When none is recorded, the one of
+ * this kind that prevResult describes. Never just the one of that name: it may be another attachment's, or the pod's own.
  */
 function findOwnIndex(
   socket: NetlinkSocket,
   { key }: Request,
   record: AttachmentRecord | undefined,
   previous: Result | undefined,
+  kind: string,
 ): number | undefined {
   // One that was imported was made by another plugin, and its record knows no link.
   if (record !== undefined && record.imported === undefined) {
@@ -61,7 +64,7 @@ function findOwnIndex(
   }
   const mac = previous?.interfaces.find(({ name }) => name === key.ifName)?.mac
   const link = mac === undefined ? undefined : findLink(socket, { name: key.ifName })
-  return link?.kind === 'macvlan' && link.mac === mac?.toLowerCase() ? link.index : undefined
+  return link?.kind === kind && link.mac === mac?.toLowerCase() ? link.index : undefined
 }
 
 async function removeLink(
@@ -70,10 +73,11 @@ async function removeLink(
   deps: Deps,
   record: AttachmentRecord | undefined,
   previous: Result | undefined,
+  kind: string,
 ): Promise<void> {
   using socket = insideNetns(netns, () => new NetlinkSocket())
   try {
-    const index = findOwnIndex(socket, request, record, previous)
+    const index = findOwnIndex(socket, request, record, previous, kind)
     if (index === undefined) return
     const held = [...(record?.leases ?? []), ...(previous?.ips ?? [])].flatMap(
       ({ address }) => parseCidr(address) ?? [],
@@ -123,14 +127,19 @@ async function holdIfRoom({ store, hold }: Deps, key: AttachmentKey): Promise<Di
   }
 }
 
-export async function del(request: Request, deps: Deps): Promise<void> {
+export async function del<Config extends ChildConfig>(
+  kind: ChildKind<Config>,
+  request: Request,
+  deps: Deps,
+): Promise<void> {
   // Where nothing was ever recorded there is nobody to wait for, and nothing to make for it.
   using _held = await holdIfRoom(deps, request.key)
   const record = findRecord(request, deps)
   const previous = previousOf(request)
   // The node's side goes first, and without the pod's namespace: runtimes exist that do not come back after a failure.
-  await timed('host access', () => withdrawHostAccess(request, deps, record, previous, holdIfRoom))
+  await timed('host access', () => kind.hostAccess?.withdraw(request, deps, record, previous, holdIfRoom))
   using netns = openOwnNetns(request, record, deps)
-  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous))
+  if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous, kind.name))
+  await timed('vlan', () => dropVlanOf(kind, request, deps, record, holdIfRoom))
   await timed('release', () => release(request, deps))
 }

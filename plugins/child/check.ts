@@ -9,23 +9,30 @@ import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, type Netns, openNetns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
 import { type KernelRoute, type ListedRoute, listRoutes, mainTable } from '../../shared/host/routes.ts'
 import { isSameRule, listRules, type Rule } from '../../shared/host/rules.ts'
-import { checkClaim, planFor } from '../addresses.ts'
+import { checkClaim } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import { readAddress, routingOf } from '../routing.ts'
-import { type MacvlanConfig, macvlanConfig } from './config.ts'
-import { checkHostAccess } from './host-access.ts'
+import { type ChildConfig, withPlan } from './config.ts'
+import type { ChildKind } from './kind.ts'
 import { findMaster } from './master.ts'
 
 const differ = (what: string, found: string, wanted: string): never => {
   throw new CniError('ERR_CHECK', `${what} is ${found}, and should be ${wanted}`)
 }
 
-function checkLink(link: Link, config: MacvlanConfig, master: Link, attached: ResultInterface): void {
+function checkLink<Config extends ChildConfig>(
+  kind: ChildKind<Config>,
+  link: Link,
+  config: Config,
+  master: Link,
+  attached: ResultInterface,
+): void {
   const { mac } = attached
   const name = `"${link.name}"`
-  if (link.kind !== 'macvlan') differ(`Link ${name}`, `a ${link.kind || 'physical'} link`, 'a macvlan')
-  if (link.macvlanMode !== config.mode) differ(`Mode of ${name}`, String(link.macvlanMode), config.mode)
+  if (link.kind !== kind.name)
+    differ(`Link ${name}`, `a ${link.kind || 'physical'} link`, `a link of kind ${kind.name}`)
+  if (kind.modeOf(link) !== config.mode) differ(`Mode of ${name}`, String(kind.modeOf(link)), config.mode)
   if (link.parentIndex !== master.index) differ(`Master of ${name}`, `link ${link.parentIndex}`, `"${master.name}"`)
   if (mac !== undefined && link.mac !== mac.toLowerCase()) differ(`MAC of ${name}`, link.mac, mac)
   const mtuBytes = config.mtuBytes ?? attached.mtu
@@ -95,9 +102,12 @@ function findOwnLink(socket: NetlinkSocket, { key }: Request, { store }: Deps): 
   return findLink(socket, recorded === undefined ? { name: key.ifName } : { index: recorded.index })
 }
 
-export async function check(request: Request, deps: Deps): Promise<void> {
-  const written = macvlanConfig(request)
-  const config = { ...written, mtuBytes: written.mtuBytes ?? planFor(request, deps).link.mtuBytes }
+export async function check<Config extends ChildConfig>(
+  kind: ChildKind<Config>,
+  request: Request,
+  deps: Deps,
+): Promise<void> {
+  const { config } = withPlan(kind.readConfig(request), request, deps)
   if (request.config.prevResult === undefined) throw new CniError('ERR_CONFIG', 'required prevResult missing')
   const previous = parseResult(request.config.prevResult, request.version)
   const { ifName } = request.key
@@ -110,8 +120,9 @@ export async function check(request: Request, deps: Deps): Promise<void> {
   const link = findOwnLink(pod, request, deps) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
   checkSandbox(attached.sandbox, netns, deps)
   const master = findMaster(config.masterInContainer ? pod : host, config)
-  checkLink(link, config, master, attached)
+  if (master.own === 'missing') differ(`Master "${master.name}"`, 'absent', 'there')
+  checkLink(kind, link, config, master, attached)
   checkLayer3(pod, link, previous, config.layer3)
-  if (config.hostAccess) checkHostAccess({ host, pod, master }, link, previous, config.layer3)
+  if (config.hostAccess) kind.hostAccess?.check({ host, pod, master }, link, previous, config.layer3)
   await checkClaim(request, deps, previous)
 }
