@@ -2,7 +2,7 @@
 import { formatIp, type Ip, parseIp, type Span } from '../../shared/address.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { defaultSpace } from '../plan.ts'
-import { crc32 } from './crc32.ts'
+import { crc32 } from '../../shared/crc32.ts'
 import { type AttachmentRecord, leaseIp, leaseSpace, recordKey } from './record.ts'
 
 /** No file system that matters takes a longer name. */

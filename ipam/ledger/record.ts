@@ -5,7 +5,7 @@ import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import * as z from '../../shared/cni/schema.ts'
 import { defaultSpace } from '../plan.ts'
-import { crc32 } from './crc32.ts'
+import { crc32 } from '../../shared/crc32.ts'
 
 export const recordFormat = 1
 

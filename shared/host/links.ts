@@ -3,13 +3,13 @@ import { SystemError } from './libc.ts'
 import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
 import type { Netns } from './netns.ts'
 
-const RTM_NEWLINK = 16
+export const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
-const RTM_GETLINK = 18
-const IFF_UP = 1
+export const RTM_GETLINK = 18
+export const IFF_UP = 1
 const IFF_LOWER_UP = 0x10000
 
-const IFLA = {
+export const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
@@ -21,13 +21,13 @@ const IFLA = {
 const IFLA_INFO = { KIND: 1, DATA: 2 } as const
 const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
 /** Leaves the statistics out of an answer; nobody here reads them (linux/rtnetlink.h). */
-const RTEXT_FILTER_SKIP_STATS = 8
+export const RTEXT_FILTER_SKIP_STATS = 8
 
 /** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
 const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
 export type MacvlanMode = keyof typeof macvlanModes
 
-const ifinfomsgBytes = 16
+export const ifinfomsgBytes = 16
 
 /** A link as the kernel describes it; `mtuBytes`, `mac` in colon notation, `parentIndex` 0 when it has none. */
 export interface Link {
@@ -43,7 +43,8 @@ export interface Link {
   readonly macvlanMode: MacvlanMode | undefined
 }
 
-function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
+/** struct ifinfomsg: which link, and of the flags that `change` names what they shall be. */
+export function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   const bytes = Buffer.alloc(ifinfomsgBytes)
   bytes.writeInt32LE(index, 4)
   bytes.writeUInt32LE(flags, 8)
@@ -57,11 +58,11 @@ export const macBytes = (mac: string): Uint8Array =>
 export const formatMac = (bytes: Uint8Array): string =>
   [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
-const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
+export const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
 const number = (bytes: Buffer | undefined): number =>
   bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0)
 
-function readLink(answer: Answer): Link {
+export function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)

@@ -144,7 +144,7 @@ export function* splitAnswers(bytes: Buffer): Generator<Answer> {
     if (length < headerBytes || at + length > bytes.length) {
       throw new CniError(
         'ERR_KERNEL',
-        `Cannot read an answer of the kernel: it is longer than ${received.length} bytes`,
+        `Cannot read an answer of the kernel: it is longer than ${bytes.length} bytes`,
       )
     }
     const body = bytes.subarray(at + headerBytes, at + length)
