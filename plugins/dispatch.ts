@@ -6,10 +6,15 @@ import { newestVersion, supportedVersions } from '../shared/cni/versions.ts'
 import { log, timedNow } from '../shared/log.ts'
 import { Declined, type Deps, type Plugin } from './deps.ts'
 import { ipamPlugin } from './ipam/plugin.ts'
+import { ipvlanPlugin } from './ipvlan/plugin.ts'
 import { macvlanPlugin } from './macvlan/plugin.ts'
 
 /** The CNI `type`s this program answers to. */
-const plugins: Readonly<Record<string, Plugin>> = { 'berth-macvlan': macvlanPlugin, 'berth-ipam': ipamPlugin }
+const plugins: Readonly<Record<string, Plugin>> = {
+  'berth-macvlan': macvlanPlugin,
+  'berth-ipvlan': ipvlanPlugin,
+  'berth-ipam': ipamPlugin,
+}
 
 export const isPluginName = (name: string): boolean => Object.hasOwn(plugins, name)
 export const pluginNames = Object.keys(plugins)

@@ -119,6 +119,19 @@ export class LeaseDirectory {
       .toArray()
   }
 
+  #recordNamed(name: string): AttachmentRecord | 'damaged' | undefined {
+    const key = parseAttachmentName(name)
+    return key === undefined ? 'damaged' : this.record(key)
+  }
+
+  /** All attachments' records, one read at a time, for who may have seen enough before the last one. */
+  *records(): Generator<AttachmentRecord | 'damaged', void> {
+    for (const name of this.eachName()) {
+      const record = isAttachmentName(name) ? this.#recordNamed(name) : undefined
+      if (record !== undefined) yield record
+    }
+  }
+
   list(): Listing {
     const records: AttachmentRecord[] = []
     const kept: Kept[] = []
@@ -130,8 +143,7 @@ export class LeaseDirectory {
         // Without the lock it may have been taken up since.
         else if (this.has(name)) damaged.push(name)
       } else if (isAttachmentName(name)) {
-        const key = parseAttachmentName(name)
-        const record = key === undefined ? 'damaged' : this.record(key)
+        const record = this.#recordNamed(name)
         if (record === 'damaged') damaged.push(name)
         else if (record !== undefined) records.push(record)
       }

@@ -156,6 +156,8 @@ export class FileStore implements Store {
     return this.#files.list()
   }
 
+  records = (): Iterable<AttachmentRecord | 'damaged'> => this.#files.records()
+
   order(space: string, span: Span): Order {
     makeDirectory(this.#orders)
     return new FileOrder(`${this.#orders}/${orderName(space, span)}`, span, (nowMs, blocked) => {

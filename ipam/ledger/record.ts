@@ -28,8 +28,19 @@ function makeSchema() {
         space: z.optional(text),
       }),
     ),
-    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. `hostAccess`: the index of the master whose host-side link leads to it. */
-    link: z.optional(z.strictObject({ index, mac: z.optional(text), hostAccess: z.optional(index) })),
+    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. */
+    link: z.optional(
+      z.strictObject({
+        index,
+        mac: z.optional(text),
+        /** The index of the master whose host-side link leads to it. */
+        hostAccess: z.optional(index),
+        /** The master and the mode of an ipvlan: all of a master have one mode. */
+        ipvlan: z.optional(z.strictObject({ master: index, mode: z.enum(['l2', 'l3', 'l3s']) })),
+        /** The index of the VLAN link that it stands on, and that goes with the last attachment that has it. */
+        vlan: z.optional(index),
+      }),
+    ),
     /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
     netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
     pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),

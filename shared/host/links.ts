@@ -1,7 +1,6 @@
-/** Links over rtnetlink: finding, creating a macvlan, setting up, removing (linux/if_link.h, rtnetlink(7)). */
+/** Links over rtnetlink: finding, listing, setting up, removing (linux/if_link.h, rtnetlink(7)). */
 import { SystemError } from './libc.ts'
 import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
-import type { Netns } from './netns.ts'
 
 export const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
@@ -17,15 +16,24 @@ export const IFLA = {
   LINKINFO: 18,
   NET_NS_FD: 28,
   EXT_MASK: 29,
+  LINK_NETNSID: 37,
 } as const
-const IFLA_INFO = { KIND: 1, DATA: 2 } as const
-const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
+export const IFLA_INFO = { KIND: 1, DATA: 2 } as const
+export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
+export const IFLA_IPVLAN = { MODE: 1 } as const
+export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const
+/** ETH_P_8021Q of linux/if_ether.h, as the kernel writes it: the first byte is the higher one. */
+const protocol8021Q = 0x8100
 /** Leaves the statistics out of an answer; nobody here reads them (linux/rtnetlink.h). */
 export const RTEXT_FILTER_SKIP_STATS = 8
 
 /** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
-const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
+export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
 export type MacvlanMode = keyof typeof macvlanModes
+
+/** The kernel's numbers of the ipvlan modes (enum ipvlan_mode). */
+export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const
+export type IpvlanMode = keyof typeof ipvlanModes
 
 export const ifinfomsgBytes = 16
 
@@ -40,10 +48,15 @@ export interface Link {
   readonly carrier: boolean
   readonly kind: string
   readonly parentIndex: number
+  /** The parent is in another namespace, where its index is another link's here. */
+  readonly parentElsewhere: boolean
   readonly macvlanMode: MacvlanMode | undefined
+  /** That of all ipvlans of its master: the kernel has one for them together. */
+  readonly ipvlanMode: IpvlanMode | undefined
+  /** Of a VLAN link after IEEE 802.1Q. */
+  readonly vlanId: number | undefined
 }
 
-/** struct ifinfomsg: which link, and of the flags that `change` names what they shall be. */
 export function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   const bytes = Buffer.alloc(ifinfomsgBytes)
   bytes.writeInt32LE(index, 4)
@@ -67,7 +80,6 @@ export function readLink(answer: Answer): Link {
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
   const kind = cString(info.get(IFLA_INFO.KIND))
-  const mode = kind === 'macvlan' ? number(data.get(IFLA_MACVLAN.MODE)) : 0
   return {
     index: answer.body.readInt32LE(4),
     name: cString(attributes.get(IFLA.IFNAME)),
@@ -77,14 +89,18 @@ export function readLink(answer: Answer): Link {
     carrier: (answer.body.readUInt32LE(8) & IFF_LOWER_UP) !== 0,
     kind,
     parentIndex: number(attributes.get(IFLA.LINK)),
-    macvlanMode: toMacvlanMode(mode),
+    parentElsewhere: attributes.has(IFLA.LINK_NETNSID),
+    macvlanMode: kind === 'macvlan' ? nameOf(macvlanModes, number(data.get(IFLA_MACVLAN.MODE))) : undefined,
+    ipvlanMode: kind === 'ipvlan' ? nameOf(ipvlanModes, data.get(IFLA_IPVLAN.MODE)?.readUInt16LE(0)) : undefined,
+    vlanId: kind === 'vlan' ? vlanIdOf(data) : undefined,
   }
 }
 
-function toMacvlanMode(mode: number): MacvlanMode | undefined {
-  const names: readonly MacvlanMode[] = ['private', 'vepa', 'bridge', 'passthru']
-  return names.find((name) => macvlanModes[name] === mode)
-}
+const nameOf = <Name extends string>(numbers: Readonly<Record<Name, number>>, wanted?: number): Name | undefined =>
+  (Object.keys(numbers) as Name[]).find((name) => numbers[name] === wanted)
+
+const vlanIdOf = (data: Map<number, Buffer>): number | undefined =>
+  data.get(IFLA_VLAN.PROTOCOL)?.readUInt16BE(0) === protocol8021Q ? data.get(IFLA_VLAN.ID)?.readUInt16LE(0) : undefined
 
 /** The link with this name or index, or undefined. */
 export function findLink(socket: NetlinkSocket, wanted: { name: string } | { index: number }): Link | undefined {
@@ -100,55 +116,15 @@ export function findLink(socket: NetlinkSocket, wanted: { name: string } | { ind
   }
 }
 
-export interface MacvlanSpec {
-  readonly name: string
-  /** The index the link shall have, so that nobody needs to look it up afterwards; 0: one of the kernel's choice. */
-  readonly index: number
-  readonly parentIndex: number
-  readonly mode: MacvlanMode
-  readonly mac: string
-  /** Undefined: as large as the parent's. */
-  readonly mtuBytes: number | undefined
-  /** IFLA_MACVLAN_BC_QUEUE_LEN; undefined: the kernel's default. */
-  readonly broadcastQueueLength: number | undefined
-  /** The namespace to create it in; undefined: the socket's own. */
-  readonly netns: Netns | undefined
-}
-
-/**
- * Creates the link in its namespace, under its final name, with its MAC, in one message, and leaves it down: what
- * must be set before it is up (sysctls) comes next. Never IFLA_LINK_NETNSID: older kernels would create and then move.
- */
-export function createMacvlan(socket: NetlinkSocket, spec: MacvlanSpec): void {
-  const message = new Message(RTM_NEWLINK, netlinkFlags.create)
-    .fixed(ifinfomsg(spec.index))
-    .text(IFLA.IFNAME, spec.name)
-    .u32(IFLA.LINK, spec.parentIndex)
-    .attribute(IFLA.ADDRESS, macBytes(spec.mac))
-  if (spec.netns !== undefined) message.u32(IFLA.NET_NS_FD, spec.netns.fd)
-  if (spec.mtuBytes !== undefined) message.u32(IFLA.MTU, spec.mtuBytes)
-  message.nested(IFLA.LINKINFO, (info) => {
-    info.text(IFLA_INFO.KIND, 'macvlan').nested(IFLA_INFO.DATA, (data) => {
-      data.u32(IFLA_MACVLAN.MODE, macvlanModes[spec.mode])
-      if (spec.broadcastQueueLength !== undefined) data.u32(IFLA_MACVLAN.BC_QUEUE_LEN, spec.broadcastQueueLength)
-    })
-  })
-  socket.request(`create macvlan "${spec.name}"`, message)
-}
-
-/** VETH_INFO_PEER of linux/veth.h. */
-const vethPeer = 1
-
-/** Creates a pair of links that are each other's wire. */
-export function createVeth(socket: NetlinkSocket, name: string, peerName: string): void {
-  const message = new Message(RTM_NEWLINK, netlinkFlags.create).fixed(ifinfomsg(0)).text(IFLA.IFNAME, name)
-  message.nested(IFLA.LINKINFO, (info) => {
-    info.text(IFLA_INFO.KIND, 'veth').nested(IFLA_INFO.DATA, (data) => {
-      data.nested(vethPeer, (peer) => peer.fixed(ifinfomsg(0)).text(IFLA.IFNAME, peerName))
-    })
-  })
-  socket.request(`create veth "${name}"`, message)
-}
+/** All links of the socket's namespace. */
+export const listLinks = (socket: NetlinkSocket): Link[] =>
+  socket
+    .request(
+      'list links',
+      new Message(RTM_GETLINK, netlinkFlags.dump).fixed(ifinfomsg(0)).u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+    )
+    .filter(({ type }) => type === RTM_NEWLINK)
+    .map(readLink)
 
 export const setLinkUp = (index: number): Step => ({
   what: `set link ${index} up`,

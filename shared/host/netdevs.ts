@@ -16,7 +16,7 @@ import {
   RTM_NEWLINK,
   readLink,
 } from './links.ts'
-import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes } from './netlink.ts'
+import { type Answer, Message, netlinkFlags, readAttributes } from './netlink.ts'
 import type { Netns } from './netns.ts'
 import { requestInThread } from './thread-request.ts'
 
@@ -61,13 +61,17 @@ const isAbsent = (error: unknown): boolean =>
   error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)
 
 /** The interface of that index, or the one that has the name or is also called so; undefined when there is none. */
-export function findNetdev(socket: NetlinkSocket, wanted: { name: string } | { index: number }): Netdev | undefined {
+export async function findNetdev(
+  netns: Netns,
+  wanted: { name: string } | { index: number },
+): Promise<Netdev | undefined> {
   const message = new Message(RTM_GETLINK).fixed(ifinfomsg('index' in wanted ? wanted.index : 0))
   // An alternative name may be longer than a name: this attribute takes both.
   if ('name' in wanted) message.text(IFLA_MORE.ALT_IFNAME, wanted.name)
   message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
   try {
-    return readNetdev(socket.ask('look up interface', message))
+    const [answer] = await requestInThread(netns, 'look up interface', message)
+    return answer && readNetdev(answer)
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw error
@@ -75,11 +79,11 @@ export function findNetdev(socket: NetlinkSocket, wanted: { name: string } | { i
 }
 
 /** The interface of a PCI device, whatever it is called; undefined when the namespace has none, or the kernel does not say. */
-export function findNetdevOf(socket: NetlinkSocket, pciAddress: string): Netdev | undefined {
+export async function findNetdevOf(netns: Netns, pciAddress: string): Promise<Netdev | undefined> {
   const message = new Message(RTM_GETLINK, netlinkFlags.dump).fixed(ifinfomsg(0))
   message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-  return socket
-    .request('list interfaces', message)
+  const answers = await requestInThread(netns, 'list interfaces', message)
+  return answers
     .filter(({ type }) => type === RTM_NEWLINK)
     .map(readNetdev)
     .find(({ device }) => device === pciAddress)
@@ -127,17 +131,17 @@ export async function moveNetdev({ from, index, to, newIndex }: Move, change: Ne
   await requestInThread(from, `move interface ${index}`, message)
 }
 
-function changeNames(socket: NetlinkSocket, type: number, index: number, names: readonly string[]): void {
+async function changeNames(netns: Netns, type: number, index: number, names: readonly string[]): Promise<void> {
   // The kernel is strict about this message: the list must say that it is one.
   const message = new Message(type).fixed(ifinfomsg(index)).nested(IFLA_MORE.PROP_LIST | NLA_F_NESTED, (list) => {
     for (const name of names) list.text(IFLA_MORE.ALT_IFNAME, name)
   })
-  if (names.length > 0) socket.request('change alternative names', message)
+  if (names.length > 0) await requestInThread(netns, 'change alternative names', message)
 }
 
-export const dropAlternativeNames = (socket: NetlinkSocket, index: number, names: readonly string[]): void =>
-  changeNames(socket, RTM_DELLINKPROP, index, names)
+export const dropAlternativeNames = (netns: Netns, index: number, names: readonly string[]): Promise<void> =>
+  changeNames(netns, RTM_DELLINKPROP, index, names)
 
 /** Throws SystemError, EEXIST when one of them is taken. */
-export const addAlternativeNames = (socket: NetlinkSocket, index: number, names: readonly string[]): void =>
-  changeNames(socket, RTM_NEWLINKPROP, index, names)
+export const addAlternativeNames = (netns: Netns, index: number, names: readonly string[]): Promise<void> =>
+  changeNames(netns, RTM_NEWLINKPROP, index, names)

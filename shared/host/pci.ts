@@ -74,8 +74,7 @@ function namesIn(path: string): string[] {
 function netdevsOf(device: string): string[] {
   const names = namesIn(`${device}/net`)
   if (names.length < 2) return names
-  const isUplink = (name: string): boolean =>
-    /^p\d+$/.test(readAttribute(`${device}/net/${name}/phys_port_name`) ?? '')
+  const isUplink = (name: string): boolean => /^p\d+$/.test(readAttribute(`${device}/net/${name}/phys_port_name`) ?? '')
   return [...names.filter(isUplink), ...names.filter((name) => !isUplink(name))]
 }
 

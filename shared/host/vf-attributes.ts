@@ -79,19 +79,23 @@ export function differingFrom(found: VfAttributes, wanted: VfAttributes): VfAttr
   )
 }
 
-const describeValue: { readonly [Name in AttributeName]-?: (value: NonNullable<VfAttributes[Name]>) => string } = {
-  mac: (mac) => mac,
-  vlan: ({ id, qos, protocol }) =>
-    `${id}${qos === 0 ? '' : ` qos ${qos}`}${protocol === '802.1q' ? '' : ` ${protocol}`}`,
-  rate: ({ minMbps, maxMbps }) => `${minMbps} and ${maxMbps} Mbps`,
-  spoofCheck: (on) => (on ? 'on' : 'off'),
-  linkState: (state) => state,
-  trust: (on) => (on ? 'on' : 'off'),
-}
+const spellVlan = ({ id, qos, protocol }: VfVlan): string =>
+  `${id}${qos === 0 ? '' : ` qos ${qos}`}${protocol === '802.1q' ? '' : ` ${protocol}`}`
+
+const spellSwitch = (on: boolean | undefined): string | undefined => (on === undefined ? undefined : on ? 'on' : 'off')
 
 /** An attribute's value as the config writes it. */
-export function spellAttribute<Name extends AttributeName>(name: Name, { [name]: value }: VfAttributes): string {
-  return value === undefined ? 'unknown' : describeValue[name](value as NonNullable<VfAttributes[Name]>)
+export function spellAttribute(name: AttributeName, attributes: VfAttributes): string {
+  const { mac, vlan, rate, spoofCheck, linkState, trust } = attributes
+  const spelled: Record<AttributeName, string | undefined> = {
+    mac,
+    vlan: vlan && spellVlan(vlan),
+    rate: rate && `${rate.minMbps} and ${rate.maxMbps}`,
+    spoofCheck: spellSwitch(spoofCheck),
+    linkState,
+    trust: spellSwitch(trust),
+  }
+  return spelled[name] ?? 'unknown'
 }
 
 /** Numbers as the kernel's structs of them have them, the VF's first. */

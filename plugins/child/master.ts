@@ -1,12 +1,12 @@
-/** The parent link of a macvlan: the one named, or that of the default route. */
+/** The link that others are made on: the one named, or that of the default route. */
 import { CniError } from '../../shared/cni/errors.ts'
 import { findLink, type Link } from '../../shared/host/links.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { defaultRouteLink } from '../../shared/host/routes.ts'
-import type { MacvlanConfig } from './config.ts'
+import type { ChildConfig } from './config.ts'
 
 /** Finds the master in the socket's namespace. Throws ERR_CONFIG naming it when it is not there. */
-export function findMaster(socket: NetlinkSocket, { master, masterInContainer }: MacvlanConfig): Link {
+export function findMaster(socket: NetlinkSocket, { master, masterInContainer }: ChildConfig): Link {
   const where = masterInContainer ? 'the container' : 'the host'
   if (master !== undefined) {
     const link = findLink(socket, { name: master })
