@@ -24,6 +24,8 @@ const RTM_NEWLINKPROP = 108
 const RTM_DELLINKPROP = 109
 const IFF_ALLMULTI = 0x200
 const NLA_F_NESTED = 0x8000
+/** IFNAMSIZ of linux/if.h, without the zero at the end. */
+const nameMaxBytes = 15
 /** The namespace attribute since Linux 3.0, the index since 5.13, alternative names since 5.5, the device since 5.14. */
 const IFLA_MORE = { NEW_IFINDEX: 49, PROP_LIST: 52, ALT_IFNAME: 53, PARENT_DEV_NAME: 56 } as const
 
@@ -66,8 +68,10 @@ export async function findNetdev(
   wanted: { name: string } | { index: number },
 ): Promise<Netdev | undefined> {
   const message = new Message(RTM_GETLINK).fixed(ifinfomsg('index' in wanted ? wanted.index : 0))
-  // An alternative name may be longer than a name: this attribute takes both.
-  if ('name' in wanted) message.text(IFLA_MORE.ALT_IFNAME, wanted.name)
+  // An alternative name may be longer than a name; older kernels know only names.
+  if ('name' in wanted) {
+    message.text(Buffer.byteLength(wanted.name) > nameMaxBytes ? IFLA_MORE.ALT_IFNAME : IFLA.IFNAME, wanted.name)
+  }
   message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
   try {
     const [answer] = await requestInThread(netns, 'look up interface', message)

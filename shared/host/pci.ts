@@ -70,6 +70,9 @@ function namesIn(path: string): string[] {
   }
 }
 
+/** What a device's interfaces are called, as PciDevice has them. */
+export const netdevNames = (address: string, sys = sysfs): string[] => netdevsOf(`${devicesPath(sys)}/${address}`)
+
 /** In switchdev mode the PF's directory has the representors of its VFs as well: the uplink's port is called p0, p1, ... */
 function netdevsOf(device: string): string[] {
   const names = namesIn(`${device}/net`)
@@ -135,9 +138,12 @@ function writeAttribute(path: string, text: string): void {
   }
 }
 
-/** Takes a device from its driver and gives it back: the driver makes a new interface of it, in the node's namespace. */
-export function rebindDriver(address: string, driver: string, sys = sysfs): void {
-  const path = `${sys}/bus/pci/drivers/${driver}`
-  writeAttribute(`${path}/unbind`, address)
-  writeAttribute(`${path}/bind`, address)
-}
+const driverPath = (driver: string, sys: string): string => `${sys}/bus/pci/drivers/${driver}`
+
+/** Takes a device from its driver, and its interface from wherever that is. */
+export const unbindDriver = (address: string, driver: string, sys = sysfs): void =>
+  writeAttribute(`${driverPath(driver, sys)}/unbind`, address)
+
+/** Gives a device to a driver, which makes a new interface of it in the machine's first namespace. */
+export const bindDriver = (address: string, driver: string, sys = sysfs): void =>
+  writeAttribute(`${driverPath(driver, sys)}/bind`, address)
