@@ -8,7 +8,7 @@ SOURCES := $(shell find main.ts plugins ipam vf shared agent cli packaging -name
 
 NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
 
-.PHONY: help demo build arm check test bench docs clean
+.PHONY: help demo build arm check test lab bench docs clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,11 @@ check: node_modules/.ready ## the quick gate: types, lint, house rules, unit tes
 test: dist/cni/berth check ## everything: the gate, then the packaged program on the real kernel (root)
 	@scripts/need.sh iproute2=ip iputils-ping=ping strace=strace golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni containernetworking-plugins=/usr/lib/cni/macvlan
 	$(RUN) node_modules/.bin/vitest run --project thorough --project agent
+	@$(MAKE) --no-print-directory lab
+
+lab: dist/cni/berth ## what this machine's kernel lacks (SR-IOV, VLAN, vfio): the packaged program in a VM, see test/lab (root)
+	@scripts/need.sh iproute2=ip iputils-ping=ping
+	@$(RUN) test/lab/main.ts --tests $(LAB)
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
 	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan $(NEED_GCC) linux-libc-dev=/usr/include/linux/rtnetlink.h

@@ -25,6 +25,16 @@ export default defineConfig({
     // The quick ones need neither root nor the packaged program; the others need both and the whole machine.
     projects: [
       { test: { name: 'quick', include: quick, testTimeout: 20_000 } },
+      // Only in the VM that `make lab` starts, where a process costs much: one for all files.
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.lab.ts'],
+          setupFiles: 'test/lab/setup.ts',
+          isolate: false,
+          ...onTheKernel,
+        },
+      },
       { test: { name: 'thorough', include: thorough, ...onTheKernel } },
       {
         test: {

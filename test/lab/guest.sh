@@ -15,6 +15,8 @@ mount --bind "$LAB_DIRECTORY/lib/modules" /lib/modules
 # The kernel asks this for what a command needs (a link of type dummy); the machine need not have one of its own.
 command -v modprobe >/dev/null || ln -s "$busybox" /sbin/modprobe
 ip link set lo up
+# The name of this namespace for `ip -n`.
+ip netns attach lab 1
 
 # netdev_of DRIVER: the name of the first link that has it.
 netdev_of() {
@@ -25,17 +27,23 @@ netdev_of() {
 }
 modprobe igb
 modprobe e1000e
-modprobe igbvf
 ip link set "$(netdev_of igb)" name pf0
 ip link set "$(netdev_of e1000e)" name nic0
-echo 7 >/sys/class/net/pf0/device/sriov_numvfs
+# The PF first: a VF whose driver finds it down, or not ready, takes a MAC that the PF does not know of.
 ip link set pf0 up
 ip link set nic0 up
+echo 7 >/sys/class/net/pf0/device/sriov_numvfs
+modprobe igbvf
+touch "$lab/ready"
 echo "lab: ready after $(cut -d ' ' -f 1 /proc/uptime) s" >/dev/console
 
-# A terminal of its own, so that a shell has job control; raw, so that a command's bytes come out as they are.
-[ "$LAB_INTERACTIVE" = 1 ] || stty -F /dev/hvc0 raw -echo
-setsid -c -w sh "$lab/command" </dev/hvc0 >/dev/hvc0 2>&1
+if [ "$LAB_INTERACTIVE" = 1 ]; then
+  # With job control, so that Ctrl-C ends what the shell has started, not the shell.
+  setsid -c -w sh "$lab/command" </dev/hvc0 >/dev/hvc0 2>&1
+else
+  port=$(echo /dev/vport*p1)
+  sh "$lab/command" </dev/null >"$port" 2>&1
+fi
 echo $? >"$lab/exit.new"
 mv "$lab/exit.new" "$lab/exit"
 echo "lab: done after $(cut -d ' ' -f 1 /proc/uptime) s" >/dev/console

@@ -4,12 +4,28 @@
  *
  * Nothing of a run outlives it: QEMU is killed at the time limit and with this process, and the VM has neither ports nor a network.
  */
-import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
+import { runQemu } from './qemu.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const directory = join(root, 'dist', 'lab')
+const runs = join(directory, 'runs')
+/** What a run that failed has left is there to be read for so long. */
+const keepRunsHours = 24
+/** Of the kernel's messages, in an error. */
+const lastLines = 30
 
 export interface LabWish {
   /** The program and its arguments, found as on the machine. */
@@ -32,21 +48,36 @@ export interface LabAnswer {
   readonly output: string
   /** Of the whole VM. */
   readonly seconds: number
-  /** The kernel's messages. */
-  readonly console: string
+  /** From the VM's start until the command's. */
+  readonly bootSeconds: number
+  /** Where the kernel's messages (`console`) are, and all that the command wrote to /run/lab; only after another exit code than 0. */
+  readonly kept?: string
 }
 
-/** Fetches what is missing, with its words on this process's standard error. Throws when it fails. */
-export function prepareLab(): void {
-  execFileSync(join(import.meta.dirname, 'prepare.sh'), [directory], { stdio: ['ignore', 2, 2] })
+/** Fetches what is missing, with its words on this process's standard error. Throws when it fails, and that has said why. */
+function prepare(): void {
+  try {
+    execFileSync(join(import.meta.dirname, 'prepare.sh'), [directory], { stdio: ['ignore', 2, 2] })
+  } catch (cause) {
+    throw new Error('The lab cannot be prepared', { cause })
+  }
+}
+
+function removeOldRuns(): void {
+  const before = Date.now() - keepRunsHours * 3600 * 1000
+  for (const name of existsSync(runs) ? readdirSync(runs) : []) {
+    const run = join(runs, name)
+    if ((statSync(run, { throwIfNoEntry: false })?.mtimeMs ?? before) < before)
+      rmSync(run, { recursive: true, force: true })
+  }
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
-/** What the VM reads at its start and writes at its end: a directory of this run alone. */
+/** What the VM reads at its start and writes until its end, /run/lab in there: a directory of this run alone. */
 function exchangeOf({ command, cwd = root, env = {}, isInteractive = false }: LabWish): string {
-  mkdirSync(join(directory, 'runs'), { recursive: true })
-  const exchange = mkdtempSync(join(directory, 'runs', 'run-'))
+  mkdirSync(runs, { recursive: true })
+  const exchange = mkdtempSync(join(runs, 'run-'))
   copyFileSync(join(import.meta.dirname, 'guest.sh'), join(exchange, 'guest.sh'))
   const settings = [`LAB_DIRECTORY=${quoted(directory)}`, `LAB_INTERACTIVE=${isInteractive ? 1 : 0}`]
   writeFileSync(join(exchange, 'settings'), `${settings.join('\n')}\n`)
@@ -58,89 +89,34 @@ function exchangeOf({ command, cwd = root, env = {}, isInteractive = false }: La
   return exchange
 }
 
-function qemuArguments(exchange: string): string[] {
-  const share = (tag: string, path: string, more = ''): string[] => [
-    '-virtfs',
-    `local,path=${path},mount_tag=${tag},security_model=none,multidevs=remap${more}`,
-  ]
-  const release = 'console=ttyS0 panic=-1 quiet loglevel=4 intel_iommu=on mitigations=off random.trust_cpu=on'
-  return [
-    ...['-nodefaults', '-display', 'none', '-no-reboot', '-accel', 'tcg,thread=multi'],
-    ...['-machine', 'q35,kernel-irqchip=split', '-cpu', 'max', '-smp', '2', '-m', '2048'],
-    ...['-kernel', join(directory, 'vmlinuz'), '-initrd', join(directory, 'initramfs'), '-append', release],
-    ...['-serial', `file:${join(exchange, 'console')}`],
-    ...[
-      '-device',
-      'virtio-serial',
-      '-chardev',
-      'stdio,id=command,signal=off',
-      '-device',
-      'virtconsole,chardev=command',
-    ],
-    ...share('machine', '/', ',readonly=on'),
-    ...share('exchange', exchange),
-    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
-    // The hub is the switch that both NICs are plugged into.
-    ...['-netdev', 'hubport,hubid=0,id=wire0', '-netdev', 'hubport,hubid=0,id=wire1'],
-    ...[
-      '-device',
-      'pcie-root-port,id=rp1,slot=1',
-      '-device',
-      'igb,bus=rp1,netdev=wire0,mac=52:54:00:00:00:01,romfile=',
-    ],
-    ...[
-      '-device',
-      'pcie-root-port,id=rp2,slot=2',
-      '-device',
-      'e1000e,bus=rp2,netdev=wire1,mac=52:54:00:00:00:02,romfile=',
-    ],
-  ]
-}
+const textOf = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 
-/** Starts QEMU; the kernel kills it when this process dies, however that comes about. */
-async function runQemu(exchange: string, wish: LabWish): Promise<{ output: string; ending: string }> {
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(exchange)], {
-    stdio: wish.isInteractive ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-  })
-  let [output, words, ending] = ['', '', '']
-  const kill = (why: string): void => {
-    ending ||= why
-    child.kill('SIGKILL')
-  }
-  const limit = setTimeout(() => kill(`it took more than ${wish.timeoutSeconds} s`), wish.timeoutSeconds * 1000)
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    output += text
-    wish.onOutput?.(text)
-  })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    words += text
-  })
-  return await new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new Error('Cannot start the lab: "setpriv" does not run', { cause: error })))
-    child.on('close', (code, signal) => {
-      clearTimeout(limit)
-      ending ||= code === 0 ? '' : `QEMU ended with ${signal ?? code}: ${words.trim()}`
-      resolve({ output, ending })
-    })
-  })
+/** Why no exit code came back, for whoever reads a test's output. */
+function whyGone(ending: string, messages: string, kept: string): Error {
+  const panic = /Kernel panic.*/.exec(messages)?.[0]
+  const phase = messages.includes('lab: ready') ? 'while the command ran' : 'before the command ran'
+  const last = messages.trimEnd().split('\n').slice(-lastLines).join('\n')
+  const why = panic ?? (ending === '' ? 'the VM powered off by itself' : ending)
+  return new Error(
+    `The lab did not come back ${phase}: ${why}. The kernel's last words (all in "${kept}/console"):\n${last}`,
+  )
 }
 
 /** Boots the VM, runs the command and powers off. Throws when no exit code came back, with the kernel's last words. */
 export async function runInLab(wish: LabWish): Promise<LabAnswer> {
-  prepareLab()
+  prepare()
+  removeOldRuns()
   const exchange = exchangeOf(wish)
-  const start = performance.now()
-  try {
-    const { output, ending } = await runQemu(exchange, wish)
-    const seconds = (performance.now() - start) / 1000
-    const consoleFile = join(exchange, 'console')
-    const messages = existsSync(consoleFile) ? readFileSync(consoleFile, 'utf8') : ''
-    const exitFile = join(exchange, 'exit')
-    if (existsSync(exitFile)) {
-      return { exitCode: Number(readFileSync(exitFile, 'utf8')), output, seconds, console: messages }
-    }
-    throw new Error(`The lab did not come back: ${ending}\n${output}\n${messages}`)
-  } finally {
-    rmSync(exchange, { recursive: true, force: true })
-  }
+  const start = Date.now()
+  const { output, ending } = await runQemu({ directory, exchange, ...wish })
+  const seconds = (Date.now() - start) / 1000
+  const messages = textOf(join(exchange, 'console'))
+  const exitFile = textOf(join(exchange, 'exit'))
+  if (exitFile === '') throw whyGone(ending, messages, exchange)
+  const ready = statSync(join(exchange, 'ready'), { throwIfNoEntry: false })?.mtimeMs ?? start
+  const bootSeconds = (ready - start) / 1000
+  const answer = { exitCode: Number(exitFile), output, seconds, bootSeconds }
+  if (answer.exitCode !== 0) return { ...answer, kept: exchange }
+  rmSync(exchange, { recursive: true })
+  return answer
 }

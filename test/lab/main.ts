@@ -1,20 +1,36 @@
-/** `node test/lab/main.ts [--seconds N] -- COMMAND ...` runs one command in the lab; without a command, a shell. */
+/**
+ * `node test/lab/main.ts [--seconds N] [--] COMMAND ...` runs one command in the lab; without a command, a shell.
+ * `node test/lab/main.ts --tests [WORD ...]` runs the lab's tests there, those of the files whose names have one of the words.
+ */
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runInLab } from './lab.ts'
 
 const { values, positionals } = parseArgs({
-  options: { seconds: { type: 'string', default: '600' } },
+  options: { seconds: { type: 'string', default: '900' }, tests: { type: 'boolean', default: false } },
   allowPositionals: true,
 })
-const isInteractive = positionals.length === 0
-const answer = await runInLab({
-  command: isInteractive ? ['sh', '-i'] : positionals,
-  timeoutSeconds: Number(values.seconds),
-  cwd: process.cwd(),
-  isInteractive,
-  onOutput: (text) => process.stdout.write(text),
-})
-process.stderr.write(
-  `${answer.console.trimEnd()}\nlab: exit code ${answer.exitCode} after ${answer.seconds.toFixed(1)} s\n`,
-)
-process.exitCode = answer.exitCode
+const root = join(import.meta.dirname, '..', '..')
+const vitest = ['node', '--disable-warning=ExperimentalWarning', 'node_modules/.bin/vitest', 'run', '--project', 'lab']
+const isInteractive = !values.tests && positionals.length === 0
+const inside = isInteractive ? ['bash', '-i'] : positionals
+
+const say = (line: string): boolean => process.stderr.write(`${line}\n`)
+try {
+  const answer = await runInLab({
+    command: values.tests ? [...vitest, '--reporter', 'verbose', ...positionals] : inside,
+    timeoutSeconds: Number(values.seconds),
+    cwd: values.tests ? root : process.cwd(),
+    isInteractive,
+    env: process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' },
+    onOutput: (text) => process.stdout.write(text),
+  })
+  if (answer.kept !== undefined) say(`lab: the kernel's messages are in ${answer.kept}/console`)
+  say(
+    `lab: exit code ${answer.exitCode} after ${answer.seconds.toFixed(1)} s, ${answer.bootSeconds.toFixed(1)} s of them the boot`,
+  )
+  process.exitCode = answer.exitCode
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+}
