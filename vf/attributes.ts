@@ -35,7 +35,7 @@ export async function setAttributes(vf: VfOfPf, attributes: VfAttributes): Promi
     const refused = await setVfInTurn(vf, attributes)
     if (refused === undefined) return
     const what = `${attributeKeys[refused.name]} ${spellAttribute(refused.name, attributes)}`
-    const meanings: Record<string, string> = { EOPNOTSUPP: 'the driver of the PF does not offer it: ' }
+    const meanings: Record<string, string> = { ENOTSUP: 'its driver does not offer it: ' }
     const why = `${meanings[refused.cause.code] ?? ''}${refused.cause.message}`
     throw new CniError('ERR_KERNEL', `Cannot set ${what}: ${why}`, { cause: refused.cause })
   }

@@ -45,8 +45,8 @@ function readAttribute(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim()
   } catch (error) {
-    // EOPNOTSUPP: an interface's attribute that its driver does not know.
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EOPNOTSUPP', 'EINVAL')) return undefined
+    // ENOTSUP: an interface's attribute that its driver does not know.
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENOTSUP', 'EINVAL')) return undefined
     throw error
   }
 }
