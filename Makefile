@@ -4,7 +4,7 @@ ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
 # Any Node >= 26.9 may be packed: make build NODE=/path/to/node
 NODE ?= node_modules/node-linux-$(ARCH)/bin/node
 RUN := $(NODE) --disable-warning=ExperimentalWarning
-SOURCES := $(shell find main.ts plugins ipam shared agent cli packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
+SOURCES := $(shell find main.ts plugins ipam vf shared agent cli packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
 
 NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
 

@@ -1,9 +1,8 @@
 /** ADD: claim -> create -> configure -> result. Every step that changes something pushes its undo. */
 import type { Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
-import { runtimeDns } from '../../shared/cni/netconf.ts'
 import type { Request } from '../../shared/cni/request.ts'
-import { type Dns, type Result, versionCarriesNoAddress } from '../../shared/cni/result.ts'
+import type { Result } from '../../shared/cni/result.ts'
 import type { ListedAddress } from '../../shared/host/addresses.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { findLink, type Link, setLinkMac } from '../../shared/host/links.ts'
@@ -14,6 +13,7 @@ import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { log, timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
 import { claimFor, isForeign, type RecordedLink } from '../addresses.ts'
+import { refuseNoAddress, refuseTakenName, resultOf } from '../answer.ts'
 import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { fromIp, macOfResult } from '../mac.ts'
@@ -24,41 +24,11 @@ import type { ChildKind } from './kind.ts'
 import { lookUpMaster, type Master } from './master.ts'
 import { ensureVlan } from './own-vlan.ts'
 
-/** Refuses what cannot be, before anything is looked at. */
-function refuseNoAddress({ ipamType, mac }: ChildConfig, { version }: Request): void {
-  if (ipamType !== undefined) return
-  if (mac === fromIp) {
-    throw new CniError('ERR_CONFIG', `Cannot use mac "${fromIp}": without ipam the link has no address`)
-  }
-  if (!versionCarriesNoAddress(version)) {
-    const why = `cniVersion "${version}" has no result without an address`
-    throw new CniError('ERR_CONFIG', `Cannot attach without ipam: ${why}`)
-  }
-}
-
-/** The runtime's wish goes before what the IPAM knows, and that before the network's own. */
-const dnsFor = (request: Request, { dns }: Result): Dns =>
-  runtimeDns(request.raw) ?? (Object.keys(dns).length > 0 ? dns : (request.config.dns ?? {}))
-
-/** `settled` are the addresses that the link has in the end, of what the IPAM `granted`. */
-function resultOf(request: Request, link: { mac: string; mtu: number }, granted: Result, settled: Result): Result {
-  return {
-    interfaces: [{ name: request.key.ifName, ...link, sandbox: request.netnsPath }],
-    ips: settled.ips.map((ip) => ({ ...ip, interface: 0 })),
-    routes: granted.routes,
-    dns: dnsFor(request, granted),
-  }
-}
-
 /** Refuses what the kernel would refuse in words that do not name the value. */
 function refuseMtu({ mtuBytes }: ChildConfig, master: Link): void {
   if (mtuBytes === undefined || mtuBytes <= master.mtuBytes) return
   const why = `must be 0 to ${master.mtuBytes}, the MTU of master "${master.name}"`
   throw new CniError('ERR_CONFIG', `Cannot use mtu ${mtuBytes}: ${why}`)
-}
-
-function refuseTakenName(name: string): never {
-  throw new CniError('ERR_CONFLICT', `Cannot create "${name}": the namespace has an interface of that name`)
 }
 
 /** Creates the link. Throws the kernel's refusal in words that say what it means. */
@@ -208,6 +178,7 @@ export async function add<Config extends ChildConfig>(
 
     // The kernel has worked beside the disk: a power cut takes both away together.
     await timed('disk', () => claimed.durable)
-    return resultOf(request, { mac, mtu: config.mtuBytes ?? master.mtuBytes }, result, settled)
+    const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
+    return resultOf(request, attached, result, settled)
   })
 }

@@ -4,8 +4,8 @@ import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes,
 
 export const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
-const RTM_GETLINK = 18
-const IFF_UP = 1
+export const RTM_GETLINK = 18
+export const IFF_UP = 1
 const IFF_LOWER_UP = 0x10000
 
 export const IFLA = {
@@ -25,7 +25,7 @@ export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const
 /** ETH_P_8021Q of linux/if_ether.h, as the kernel writes it: the first byte is the higher one. */
 const protocol8021Q = 0x8100
 /** Leaves the statistics out of an answer; nobody here reads them (linux/rtnetlink.h). */
-const RTEXT_FILTER_SKIP_STATS = 8
+export const RTEXT_FILTER_SKIP_STATS = 8
 
 /** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
 export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
@@ -35,7 +35,7 @@ export type MacvlanMode = keyof typeof macvlanModes
 export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const
 export type IpvlanMode = keyof typeof ipvlanModes
 
-const ifinfomsgBytes = 16
+export const ifinfomsgBytes = 16
 
 /** A link as the kernel describes it; `mtuBytes`, `mac` in colon notation, `parentIndex` 0 when it has none. */
 export interface Link {
@@ -71,11 +71,11 @@ export const macBytes = (mac: string): Uint8Array =>
 export const formatMac = (bytes: Uint8Array): string =>
   [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
-const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
+export const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
 const number = (bytes: Buffer | undefined): number =>
   bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0)
 
-function readLink(answer: Answer): Link {
+export function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
