@@ -13,6 +13,7 @@ const bothDoors = [
   'ipvlan',
   'layer3',
   'macvlan',
+  'openstack',
   'order',
   'protocol*',
   'routes',

@@ -7,12 +7,14 @@ import * as z from '../../shared/cni/schema.ts'
 import { planFor } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
+import type { MetadataPlace } from '../openstack/port.ts'
 import { vlanIdMax } from './vlan.ts'
 
 export const childShape = {
   master: textOrNone,
   vlan: z.optional(z.int(z.gte(0), z.lte(vlanIdMax))),
   createVlan: z._default(z.boolean(), false),
+  openstackMetadata: textOrNone,
   mtu: z._default(uint32, 0),
   linkInContainer: z._default(z.boolean(), false),
   ...layer3Shape,
@@ -20,10 +22,13 @@ export const childShape = {
 
 /** What the keys mean, for the README's tables (scripts/tables.ts). */
 export const childKeyDocs: Record<keyof typeof childShape, string> = {
-  master: 'parent link; none named: the link of the default route',
+  master:
+    'parent link; none named: the link of the default route; `openstack:<UUID>`: that of the port in this Neutron network',
   vlan: 'attach to this VLAN of the master (802.1Q), by the link that has it, whatever its name; 0: to the master itself. Goes with the `vlan` of `ipam.networks`',
   createVlan:
     'the link of the VLAN that `vlan` or a name like `enp6s0.20` asks for is made where it is missing, and removed with the last attachment that has it',
+  openstackMetadata:
+    'folder with the metadata of the OpenStack instance (`openstack/latest/network_data.json` or `network_data.json`); none: the config drive',
   mtu: "bytes, 0 to the master's MTU; 0: the master's",
   linkInContainer: "the master is looked for in the pod's namespace",
   ...layer3KeyDocs,
@@ -35,6 +40,8 @@ export interface ChildConfig {
   /** 0: the master itself; undefined: nothing is said of it. */
   readonly vlan: number | undefined
   readonly createVlan: boolean
+  /** Where a network of `openstack:<UUID>` is looked up. */
+  readonly metadata: MetadataPlace
   readonly mode: string
   /** Undefined: as large as the master's. */
   readonly mtuBytes: number | undefined
@@ -58,6 +65,7 @@ export function childConfigOf(request: Request, keys: ChildKeys): Omit<ChildConf
     master: keys.master || undefined,
     vlan: keys.vlan,
     createVlan: keys.createVlan,
+    metadata: { folder: keys.openstackMetadata || undefined, root: '' },
     mtuBytes: keys.mtu || undefined,
     masterInContainer: keys.linkInContainer,
     ipamType: request.config.ipam?.type || undefined,
@@ -76,5 +84,5 @@ export function withPlan<Config extends ChildConfig>(
   if (vlan !== plan.link.vlan && plan.link.vlan !== undefined) {
     throw new CniError('ERR_CONFIG', `Cannot attach to vlan ${vlan}: "ipam.networks" says ${plan.link.vlan}`)
   }
-  return { plan, config: { ...config, mtuBytes, vlan } }
+  return { plan, config: { ...config, mtuBytes, vlan, metadata: { ...config.metadata, root: deps.root } } }
 }

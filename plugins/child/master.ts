@@ -4,6 +4,7 @@ import { addressesOf, type ListedAddress, listAddresses, lookUpAddresses } from 
 import { findLink, type Link, linksOf, lookUpLink, saysNoLink } from '../../shared/host/links.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { defaultRouteLink } from '../../shared/host/routes.ts'
+import { findOpenstackLink, isOpenstackName } from '../openstack/port.ts'
 import type { ChildConfig } from './config.ts'
 import { findVlan, isOwnVlan, plannedVlan, refuseOther, splitVlanName } from './vlan.ts'
 
@@ -68,12 +69,25 @@ function findNamed(socket: NetlinkSocket, name: string, config: ChildConfig, kno
   return refuse(`Cannot find master "${name}": ${why}`)
 }
 
+/** The link of an OpenStack network; its port may be in a VLAN of the link. */
+function findByNetwork(socket: NetlinkSocket, name: string, config: ChildConfig): Master {
+  const { link, vlan } = findOpenstackLink(socket, name, config.metadata)
+  if (config.createVlan && config.vlan === undefined && vlan === 0) {
+    refuse(`Cannot use createVlan: master "${name}" is in no VLAN of "${link.name}", and there is no "vlan"`)
+  }
+  if (vlan !== 0 && config.vlan !== undefined && config.vlan !== vlan) {
+    refuse(`Cannot attach to vlan ${config.vlan}: master "${name}" is in VLAN ${vlan} of "${link.name}"`)
+  }
+  return vlanOn(socket, link, config.vlan ?? vlan, config)
+}
+
 /**
  * Finds the master in the socket's namespace; a VLAN link that `createVlan` is to make is described as it will be. Throws ERR_CONFIG
  * naming it when it is not there, or another one than it should be.
  */
 export function findMaster(socket: NetlinkSocket, config: ChildConfig): Master {
   const { master, vlan = 0 } = config
+  if (master !== undefined && isOpenstackName(master)) return findByNetwork(socket, master, config)
   return master === undefined
     ? vlanOn(socket, findDefault(socket, config), vlan, config)
     : findNamed(socket, master, config)

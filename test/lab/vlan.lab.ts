@@ -1,47 +1,9 @@
-/** VLAN links as masters: made with the first attachment, used as they are found, removed with the last attachment. */
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+/** VLAN links as masters: made with the first attachment, used as they are found, refused in words that say why. */
 import { existsSync } from 'node:fs'
-import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { binaries, Host, ip, type Pod } from '../e2e/host.ts'
-import { inNetns, reaches } from '../e2e/reach.ts'
-
-const far = '10.20.0.2'
-
-/** A node at whose switch somebody has an address in VLAN 20 and nobody has one without a tag. */
-class Tagged extends Host {
-  constructor() {
-    super()
-    this.link('add', 'far', 'link', 'switch', 'type', 'vlan', 'id', '20')
-    this.link('set', 'far', 'up')
-    ip('-n', this.node, 'addr', 'add', `${far}/24`, 'dev', 'far')
-  }
-
-  link(...args: string[]): string {
-    return ip('-n', this.node, 'link', ...args)
-  }
-
-  vlan(name = 'nic0.20'): { link: string; mtu: number; operstate: string; linkinfo: { info_data: { id: number } } } {
-    return JSON.parse(ip('-json', '-d', '-n', this.node, 'link', 'show', name))[0]
-  }
-
-  hasLink(name = 'nic0.20'): boolean {
-    return this.linksOf(this.node).includes(name)
-  }
-
-  error(verb: string, pod: Pod, config: object, plugin?: string): { code: number; msg: string; details?: string } {
-    return JSON.parse(this.call(verb, pod, config, plugin === undefined ? {} : { plugin }).stdout)
-  }
-
-  override leftovers(): string[] {
-    return super.leftovers().filter((one) => one !== 'far')
-  }
-}
-
-const byName = { master: 'nic0.20', createVlan: true }
-const byKey = { vlan: 20, createVlan: true }
-const silence = { exitCode: 0, stdout: '', stderr: '' }
+import { ip } from '../e2e/host.ts'
+import { reaches } from '../e2e/reach.ts'
+import { byKey, byName, far, silence, Tagged } from './tagged.ts'
 
 describe.each([
   ['by its name', byName],
@@ -174,46 +136,6 @@ test('a parent with a long name has a link with a short one', () => {
   host.link('del', parent)
 })
 
-test('a failed ADD leaves no link, and takes none from a pod that is attached', () => {
-  using host = new Tagged()
-  const pod = host.pod()
-  ip('-n', pod.name, 'link', 'add', 'net1', 'type', 'dummy')
-  expect(host.error('ADD', pod, host.config(byKey)).code).toBe(103)
-  expect([host.hasLink(), host.leaseFiles()]).toEqual([false, []])
-  ip('-n', pod.name, 'link', 'del', 'net1')
-  host.add(pod, host.config(byKey))
-  expect(host.error('ADD', pod, host.config(byKey)).code).toBe(103)
-  expect(reaches(pod.name, far)).toBe(true)
-  host.call('DEL', pod, host.config(byKey))
-})
-
-test('the link goes when the last namespace is gone, and when its record was released and GC comes, or a DEL', () => {
-  using host = new Tagged()
-  const [gone, kept, last] = [host.pod(), host.pod(), host.pod()]
-  const config = host.config(byKey)
-  host.add(gone, config)
-  ip('netns', 'del', gone.name)
-  expect(host.call('DEL', gone, config)).toEqual(silence)
-  expect(host.hasLink()).toBe(false)
-
-  const release = (pod: Pod): void => {
-    const what = `net-a/${pod.containerId}/net1`
-    const command = ['env', `BERTH_DATA_DIR=${host.dataDir}`, `${binaries}/berth`, 'leases', 'release', what, '--force']
-    expect(inNetns(host.node, ...command)).toBe(true)
-    ip('-n', pod.name, 'link', 'del', 'net1')
-  }
-  host.add(kept, config)
-  release(kept)
-  expect(host.hasLink()).toBe(true)
-  host.call('GC', kept, { ...config, 'cni.dev/valid-attachments': [] })
-  expect(host.hasLink()).toBe(false)
-
-  host.add(last, config)
-  release(last)
-  expect(host.call('DEL', last, config).exitCode).toBe(0)
-  expect(host.hasLink()).toBe(false)
-})
-
 test('a link that the node makes use of stays, with a warning', () => {
   using host = new Tagged()
   const pod = host.pod()
@@ -223,51 +145,6 @@ test('a link that the node makes use of stays, with a warning', () => {
     '"nic0.20" has no attachment any more and stays: the node has an address on it',
   )
   host.link('del', 'nic0.20')
-})
-
-/** What a call that was started has said, once it is over. */
-async function said(child: ChildProcess): Promise<string> {
-  let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (more) => (text += more))
-  await once(child, 'close')
-  return text
-}
-
-test('ADD or DEL killed at any moment leaves what one DEL removes', async () => {
-  using host = new Tagged()
-  const pod = host.pod()
-  const config = host.config(byKey)
-  const killed = async (verb: string, until: (child: ChildProcess) => Promise<unknown>): Promise<void> => {
-    const child = host.start(verb, pod, config)
-    const over = said(child)
-    await until(child)
-    child.kill('SIGKILL')
-    await over
-  }
-  for (let round = 0; round < 6; round++) {
-    await killed('ADD', async (child) => {
-      while (!host.hasLink() && child.exitCode === null) await pause(5)
-      await pause(round * 10)
-    })
-    if (round % 2 === 1) await killed('DEL', () => pause(250 + round * 60))
-    expect(host.call('DEL', pod, config)).toEqual(silence)
-    expect([host.hasLink(), host.leaseFiles()]).toEqual([false, []])
-  }
-})
-
-test('attachments that come and go at once never lose the link, and the last one takes it away', async () => {
-  using host = new Tagged()
-  const pods = [host.pod(), host.pod(), host.pod(), host.pod()]
-  const config = host.config(byKey)
-  const live = async (pod: Pod, turns: number): Promise<void> => {
-    for (let turn = 0; turn < turns; turn++) {
-      expect(JSON.parse(await said(host.start('ADD', pod, config)))).toMatchObject({ interfaces: [{ name: 'net1' }] })
-      expect(host.linksOf(pod.name)).toContain('net1')
-      expect(await said(host.start('DEL', pod, config))).toBe('')
-    }
-  }
-  await Promise.all(pods.map((pod) => live(pod, 3)))
-  expect(host.hasLink()).toBe(false)
 })
 
 const netConfig = (vlan: number | undefined) => ({

@@ -12,6 +12,7 @@ describe('macvlanConfig()', () => {
       master: undefined,
       vlan: undefined,
       createVlan: false,
+      metadata: { folder: undefined, root: '' },
       mode: 'bridge',
       mtuBytes: undefined,
       mac: undefined,
@@ -27,6 +28,7 @@ describe('macvlanConfig()', () => {
     const config = {
       Master: 'eth1',
       Vlan: 20,
+      openstackmetadata: '/metadata',
       CREATEVLAN: false,
       MODE: 'vepa',
       mtu: 1400,
@@ -43,6 +45,7 @@ describe('macvlanConfig()', () => {
       master: 'eth1',
       vlan: 20,
       createVlan: false,
+      metadata: { folder: '/metadata', root: '' },
       mode: 'vepa',
       mtuBytes: 1400,
       mac: '02:00:00:00:00:0a',
