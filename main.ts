@@ -26,7 +26,7 @@ async function start(): Promise<number> {
   if (isPluginName(name)) return await plugin(name, BERTH_VERSION)
   const args = process.argv.slice(2)
   if (args[0] === 'agent') return await loadText('agent').main(args.slice(1))
-  return loadText('cli').main(args, dataDirOf(process.env), BERTH_VERSION)
+  return await loadText('cli').main(args, dataDirOf(process.env), BERTH_VERSION)
 }
 
 start().then(

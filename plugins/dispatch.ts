@@ -8,11 +8,13 @@ import { Declined, type Deps, type Plugin } from './deps.ts'
 import { ipamPlugin } from './ipam/plugin.ts'
 import { ipvlanPlugin } from './ipvlan/plugin.ts'
 import { macvlanPlugin } from './macvlan/plugin.ts'
+import { sriovPlugin } from './sriov/plugin.ts'
 
 /** The CNI `type`s this program answers to. */
 const plugins: Readonly<Record<string, Plugin>> = {
   'berth-macvlan': macvlanPlugin,
   'berth-ipvlan': ipvlanPlugin,
+  'berth-sriov': sriovPlugin,
   'berth-ipam': ipamPlugin,
 }
 

@@ -1,6 +1,7 @@
 /** The directory of leases: its names, and the records they lead to. Reading only. */
 import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { type Ip, type Span, spanContains } from '../../shared/address.ts'
+import { describeKey, sameKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, readIfExists } from '../../shared/disk.ts'
@@ -14,7 +15,7 @@ import {
   parseAddressName,
   parseAttachmentName,
 } from './names.ts'
-import { type AttachmentRecord, describeKey, holdsAddress, parseRecord, recordKey, sameKey } from './record.ts'
+import { type AttachmentRecord, holdsAddress, parseRecord, recordKey } from './record.ts'
 import type { Kept, Listing } from './store.ts'
 
 /** Far more than the longest record; what is larger is not one of ours. */

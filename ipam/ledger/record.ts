@@ -4,8 +4,8 @@ import { type Ip, parseCidr, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import * as z from '../../shared/cni/schema.ts'
+import { crc32 } from '../../shared/crc32.ts'
 import { defaultSpace } from '../plan.ts'
-import { crc32 } from './crc32.ts'
 
 export const recordFormat = 1
 
@@ -65,13 +65,6 @@ export const recordKey = ({ network, containerId, ifName }: AttachmentRecord): A
   containerId,
   ifName,
 })
-
-/** `"ctr-1/eth0" of network "storage"`, as messages name a holder. */
-export const describeKey = ({ network, containerId, ifName }: AttachmentKey): string =>
-  `"${containerId}/${ifName}" of network "${network}"`
-
-export const sameKey = (a: AttachmentKey, b: AttachmentKey): boolean =>
-  a.network === b.network && a.containerId === b.containerId && a.ifName === b.ifName
 
 /** The address of a lease. The text was verified when the record was read or made. */
 export function leaseIp(lease: Lease): Ip {

@@ -6,45 +6,20 @@
 import type { AttachmentRecord } from '../../ipam/index.ts'
 import { parseCidr } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
-import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
-import { parseResult, type Result } from '../../shared/cni/result.ts'
-import { isErrno } from '../../shared/disk.ts'
-import { readBootId } from '../../shared/host/boot.ts'
+import type { Request } from '../../shared/cni/request.ts'
+import type { Result } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { findLink } from '../../shared/host/links.ts'
-import { livingNamespaces } from '../../shared/host/living.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { insideNetns, type Netns, openNetnsIfAny, sameNetns } from '../../shared/host/netns.ts'
-import { log, timed } from '../../shared/log.ts'
-import { messageOf } from '../../shared/message.ts'
+import { insideNetns, type Netns } from '../../shared/host/netns.ts'
+import { timed } from '../../shared/log.ts'
 import { release } from '../addresses.ts'
 import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
+import { findRecord, holdIfRoom, openOwnNetns, previousOf } from '../recorded.ts'
 import type { ChildConfig } from './config.ts'
 import type { ChildKind } from './kind.ts'
 import { dropVlanOf } from './own-vlan.ts'
-
-/** The record, or undefined when there is none or it is damaged: a DEL must not fail for that. */
-function findRecord(request: Request, { store }: Deps): AttachmentRecord | undefined {
-  try {
-    return store.find(request.key)
-  } catch (error) {
-    if (!(error instanceof CniError) || error.errorName !== 'ERR_DAMAGED') throw error
-    log('warn', error.message)
-    return undefined
-  }
-}
-
-/** The result of the ADD, if it was passed and can be read. */
-function previousOf({ config, version }: Request): Result | undefined {
-  if (config.prevResult === undefined) return undefined
-  try {
-    return parseResult(config.prevResult, version)
-  } catch (error) {
-    log('warn', `prevResult is ignored: ${messageOf(error)}`)
-    return undefined
-  }
-}
 
 /**
  * The index of the attachment's link: the recorded one, whatever it is called by now. When none is recorded, the one of
@@ -92,38 +67,6 @@ async function removeLink(
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot remove "${request.key.ifName}": ${error.message}`, { cause: error })
-  }
-}
-
-/**
- * The namespace to look in. A runtime that has lost it passes none, or a path that leads nowhere; while the pod lives, the
- * recorded path still leads to the namespace that its identity tells apart from all others.
- */
-function openOwnNetns(request: Request, record: AttachmentRecord | undefined, { root }: Deps): Netns | undefined {
-  const recorded = record?.netns
-  if (recorded === undefined) return openNetnsIfAny(request.netnsPath, request.netnsOverride, root)
-  for (const path of [recorded.path, request.netnsPath]) {
-    const found = openNetnsIfAny(path, true, root)
-    if (found !== undefined && sameNetns(recorded, found.identity)) return found
-    found?.[Symbol.dispose]()
-  }
-  // Its name is gone or somebody else's: what still uses it shows another. One of an earlier boot is nobody's.
-  const path = record?.bootId === readBootId() ? livingNamespaces().find(recorded) : undefined
-  const found = path === undefined ? undefined : openNetnsIfAny(path, true)
-  if (found !== undefined && sameNetns(recorded, found.identity)) return found
-  found?.[Symbol.dispose]()
-  return undefined
-}
-
-/** Waits for other calls of what `key` names. On a disk without room for that a DEL goes on alone: it only makes room. */
-async function holdIfRoom({ store, hold }: Deps, key: AttachmentKey): Promise<Disposable | undefined> {
-  try {
-    return store.exists() ? await hold(key) : undefined
-  } catch (error) {
-    const cause = error instanceof Error ? error.cause : undefined
-    if (!isErrno(cause, 'ENOSPC', 'EDQUOT')) throw error
-    log('warn', messageOf(error))
-    return undefined
   }
 }
 

@@ -4,8 +4,8 @@ import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes,
 
 export const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
-const RTM_GETLINK = 18
-const IFF_UP = 1
+export const RTM_GETLINK = 18
+export const IFF_UP = 1
 const IFF_LOWER_UP = 0x10000
 
 export const IFLA = {
@@ -25,7 +25,7 @@ export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const
 /** ETH_P_8021Q of linux/if_ether.h, as the kernel writes it: the first byte is the higher one. */
 const protocol8021Q = 0x8100
 /** Leaves the statistics out of an answer; nobody here reads them (linux/rtnetlink.h). */
-const RTEXT_FILTER_SKIP_STATS = 8
+export const RTEXT_FILTER_SKIP_STATS = 8
 
 /** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
 export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
@@ -35,7 +35,7 @@ export type MacvlanMode = keyof typeof macvlanModes
 export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const
 export type IpvlanMode = keyof typeof ipvlanModes
 
-const ifinfomsgBytes = 16
+export const ifinfomsgBytes = 16
 
 /** A link as the kernel describes it; `mtuBytes`, `mac` in colon notation, `parentIndex` 0 when it has none. */
 export interface Link {
@@ -71,11 +71,11 @@ export const macBytes = (mac: string): Uint8Array =>
 export const formatMac = (bytes: Uint8Array): string =>
   [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
-const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
+export const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
 const number = (bytes: Buffer | undefined): number =>
   bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0)
 
-function readLink(answer: Answer): Link {
+export function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
@@ -102,16 +102,32 @@ const nameOf = <Name extends string>(numbers: Readonly<Record<Name, number>>, wa
 const vlanIdOf = (data: Map<number, Buffer>): number | undefined =>
   data.get(IFLA_VLAN.PROTOCOL)?.readUInt16BE(0) === protocol8021Q ? data.get(IFLA_VLAN.ID)?.readUInt16LE(0) : undefined
 
-/** The link with this name or index, or undefined. */
-export function findLink(socket: NetlinkSocket, wanted: { name: string } | { index: number }): Link | undefined {
+type WantedLink = { name: string } | { index: number }
+
+const question = 'look up link'
+
+function lookUpMessage(wanted: WantedLink): Message {
   const message = new Message(RTM_GETLINK).fixed(ifinfomsg('index' in wanted ? wanted.index : 0))
   if ('name' in wanted) message.text(IFLA.IFNAME, wanted.name)
-  message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+  return message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+}
+
+/** Asks for a link in a batch with other questions; `linksOf` its answers. */
+export const lookUpLink = (wanted: WantedLink): Step => ({ what: question, message: lookUpMessage(wanted) })
+
+export const linksOf = (answers: readonly Answer[]): Link[] =>
+  answers.filter(({ type }) => type === RTM_NEWLINK).map(readLink)
+
+/** Whether the kernel says that there is no such link. A name too long for it (ERANGE, EINVAL by version) names none either. */
+export const saysNoLink = (error: unknown): boolean =>
+  error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)
+
+/** The link with this name or index, or undefined. */
+export function findLink(socket: NetlinkSocket, wanted: WantedLink): Link | undefined {
   try {
-    return readLink(socket.ask('look up link', message))
+    return readLink(socket.ask(question, lookUpMessage(wanted)))
   } catch (error) {
-    // A name too long for the kernel (ERANGE, EINVAL by version) names no link either.
-    if (error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)) return undefined
+    if (saysNoLink(error)) return undefined
     throw error
   }
 }
