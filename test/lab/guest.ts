@@ -56,7 +56,8 @@ export function linkOf(pci: string): string | undefined {
 function linkState(name: string): object {
   const [link] = JSON.parse(ip('-json', '-details', 'link', 'show', name))
   const { ifname, address, mtu, flags, altnames = [], promiscuity, allmulti } = link
-  return { ifname, address, mtu, isUp: flags.includes('UP'), altnames, promiscuity, allmulti }
+  // The kernel appends: a name that was away is the last one now.
+  return { ifname, address, mtu, isUp: flags.includes('UP'), altnames: altnames.sort(), promiscuity, allmulti }
 }
 
 /** All that an attachment may change of a VF, on the PF and on its own link. */
