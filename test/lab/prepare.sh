@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the lab's VM is made of, into DIRECTORY: vmlinuz, lib/modules/<release>, busybox, initramfs; and QEMU onto the machine.
+# What the lab's VM is made of, into DIRECTORY: kernel, lib/modules/<release>, busybox, initramfs; and QEMU onto the machine.
 # Says what it fetches. What is there is taken as it is; `make clean` removes it.
 # Usage: prepare.sh DIRECTORY
 set -eu
@@ -54,6 +54,7 @@ unpack() {
 }
 need_busybox() {
   [ -x "$directory/busybox" ] && return
+  rm -rf "$directory/new"
   unpack busybox-static "$directory/new"
   mv "$directory/new/bin/busybox" "$directory/busybox" 2>/dev/null || mv "$directory/new/usr/bin/busybox" "$directory/busybox"
   rm -r "$directory/new"
@@ -62,8 +63,21 @@ need_busybox() {
 kernel_package() {
   apt-cache depends --important linux-image-amd64 2>>"$log" | sed -n 's/^ *Depends: *\(linux-image-.*\)/\1/p' | grep -m 1 .
 }
+# unpack_image FROM TO: QEMU starts an unpacked image at once; one that unpacks itself does so at the VM's speed, for seconds.
+unpack_image() {
+  where() { LC_ALL=C grep -abom 1 -P "$1" "$2" | head -n 1 | cut -d : -f 1; }
+  # What follows the packed part is none of it, and is complained of.
+  if start=$(where '\xfd7zXZ\x00' "$1") && [ -n "$start" ]; then
+    "$here/../../scripts/need.sh" xz-utils=xz
+    tail -c "+$((start + 1))" "$1" | xz -dcq >"$2" 2>>"$log" || true
+  elif start=$(where '\x28\xb5\x2f\xfd' "$1") && [ -n "$start" ]; then
+    "$here/../../scripts/need.sh" zstd=zstd
+    tail -c "+$((start + 1))" "$1" | zstd -dcq >"$2" 2>>"$log" || true
+  fi
+  [ "$(head -c 4 "$2" 2>>"$log" | tail -c 3)" = ELF ] || cp "$1" "$2"
+}
 need_kernel() {
-  [ -e "$directory/vmlinuz" ] && return
+  [ -e "$directory/kernel" ] && return
   options=
   package=$(twice kernel_package) || fail 'no source of apt has the package "linux-image-amd64"'
   rm -rf "$directory/new" "$directory/lib"
@@ -74,14 +88,15 @@ need_kernel() {
   [ -d "$modules" ] || modules=$directory/new/usr/lib/modules
   mv "$modules" "$directory/lib/modules"
   "$directory/busybox" depmod -b "$directory" "$release" || fail "no modules of \"$release\""
-  mv "$directory/new/boot/vmlinuz-$release" "$directory/vmlinuz"
+  unpack_image "$directory/new/boot/vmlinuz-$release" "$directory/new/kernel"
+  mv "$directory/new/kernel" "$directory/kernel"
   rm -r "$directory/new"
 }
 
 # The files of a module and of all that it needs, from the modules' directory; none where it is built in.
 files_of() { sed -n "s,^\(.*/$1\.ko[.xz]*\): *\(.*\),\1 \2,p" "$modules/modules.dep"; }
 need_initramfs() {
-  [ "$directory/initramfs" -nt "$here/init.sh" ] && [ "$directory/initramfs" -nt "$directory/vmlinuz" ] && return
+  [ "$directory/initramfs" -nt "$here/init.sh" ] && [ "$directory/initramfs" -nt "$directory/kernel" ] && return
   image=$directory/image
   modules=$(echo "$directory"/lib/modules/*)
   within=$image/lib/modules/${modules##*/}
