@@ -35,7 +35,7 @@ test: dist/cni/berth check ## everything: the gate, then the packaged program on
 	@$(if $(filter x64,$(ARCH)),$(MAKE) --no-print-directory lab,echo "The lab's tests were left out: its VM needs the programs of an x86-64 machine")
 
 lab: dist/cni/berth ## what this machine's kernel lacks (SR-IOV, VLAN, vfio): the packaged program in a VM, see test/lab (root)
-	@scripts/need.sh iproute2=ip iputils-ping=ping
+	@scripts/need.sh iproute2=ip iputils-ping=ping genisoimage=genisoimage dosfstools=mkfs.vfat mtools=mcopy
 	@$(RUN) test/lab/main.ts --tests $(LAB)
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)

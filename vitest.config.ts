@@ -10,12 +10,15 @@ const bothDoors = [
   'dialects',
   'host-access*',
   'ipam',
+  'ipvlan',
   'layer3',
   'macvlan',
+  'openstack',
   'order',
   'protocol*',
   'routes',
   'source-routing',
+  'vlan',
 ]
 
 const onTheKernel = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false }

@@ -153,9 +153,7 @@ export class FileStore implements Store {
     return this.#files.holder(space, ip)
   }
 
-  list(): Listing {
-    return this.#files.list()
-  }
+  list = (): Listing => this.#files.list()
 
   records = (): Iterable<AttachmentRecord | 'damaged'> => this.#files.records()
 

@@ -6,7 +6,7 @@ import type { Result } from '../../shared/cni/result.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { findLink, type Link, setLinkMac } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { insideNetns, openNetns } from '../../shared/host/netns.ts'
+import { insideNetns, type Netns, openNetns } from '../../shared/host/netns.ts'
 import type { ChildSpec } from '../../shared/host/new-links.ts'
 import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { log, timed } from '../../shared/log.ts'
@@ -20,7 +20,8 @@ import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
 import { type ChildConfig, withPlan } from './config.ts'
 import type { ChildKind } from './kind.ts'
-import { findMaster } from './master.ts'
+import { findMaster, type Master } from './master.ts'
+import { ensureVlan } from './own-vlan.ts'
 
 /** Refuses what the kernel would refuse in words that do not name the value. */
 function refuseMtu({ mtuBytes }: ChildConfig, master: Link): void {
@@ -42,7 +43,7 @@ function create<Config extends ChildConfig>(
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     if (error.code === 'EEXIST') refuseTakenName(spec.name)
-    const meanings: Record<string, string> = { EOPNOTSUPP: `the kernel has no ${kind.name}: `, EBUSY: kind.whyBusy }
+    const meanings: Record<string, string> = { ENOTSUP: `the kernel has no ${kind.name}: `, EBUSY: kind.whyBusy }
     const why = `${meanings[error.code] ?? ''}${error.message}`
     throw new CniError('ERR_KERNEL', `Cannot create "${spec.name}" on master "${master.name}": ${why}`, {
       cause: error,
@@ -53,21 +54,59 @@ function create<Config extends ChildConfig>(
 const addressesOf = ({ ips }: Result): Ip[] => ips.map(({ address }) => readAddress(address).ip)
 
 /** What is recorded of the link before there is one; a MAC made of the address is not known yet. */
-const chooseLink = (wantedMac: string | undefined, more: Partial<RecordedLink>): RecordedLink => ({
+const chooseLink = (wantedMac: string | undefined, more: Partial<RecordedLink>, master: Master): RecordedLink => ({
   index: randomLinkIndex(),
   ...(wantedMac === fromIp ? {} : { mac: wantedMac ?? randomMac() }),
   ...more,
+  ...(master.own === undefined ? {} : { vlan: master.index }),
 })
 
+interface Place<Config extends ChildConfig> {
+  readonly host: NetlinkSocket
+  readonly pod: NetlinkSocket
+  readonly netns: Netns
+  readonly master: Master
+  readonly deps: Deps
+  readonly undo: Undo
+  readonly config: Config
+}
+
+interface MadeLink {
+  readonly name: string
+  readonly index: number
+  readonly mac: string
+  readonly recorded: RecordedLink
+}
+
+/** Gives the link that was made its addresses, and where the node is to reach them the node its part. */
+async function dress<Config extends ChildConfig>(
+  kind: ChildKind<Config>,
+  { host, pod, netns, master, deps, undo, config }: Place<Config>,
+  link: MadeLink,
+  result: Result,
+): Promise<void> {
+  const { hostAccess: isAsked, layer3 } = config
+  const hostAccess = isAsked ? kind.hostAccess : undefined
+  const more = hostAccess
+    ? await timed('host access', () =>
+        hostAccess.grant({ host, pod, master, deps, undo }, link, link.recorded, result, layer3),
+      )
+    : []
+  if (isAsked || layer3.sourceRouting !== undefined) {
+    undo.push('rules', () => removeRules(pod, link.index, addressesOf(result)))
+  }
+  const own = { ...link, mac: kind.hasOwnMac ? link.mac : undefined }
+  await timed('configure', () => configureLink(pod, netns, own, result, layer3, more))
+  if (layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, link, result))
+}
+
 /** Of an attachment that was claimed before, DEL goes by what was recorded then. */
-function refuseOtherLink({ key }: Request, { ipvlan }: RecordedLink, recorded: RecordedLink): void {
-  if (ipvlan === undefined || recorded.ipvlan !== undefined) return
+function refuseOtherLink({ key }: Request, chosen: RecordedLink, recorded: RecordedLink): void {
+  const isOfKind = chosen.ipvlan === undefined || recorded.ipvlan !== undefined
+  if (isOfKind && (chosen.vlan === undefined || chosen.vlan === recorded.vlan)) return
+  const why = 'an earlier call claimed its addresses for a link of another kind or master'
   const details = 'a DEL of the attachment releases it'
-  throw new CniError(
-    'ERR_CONFLICT',
-    `Cannot create "${key.ifName}": an earlier call claimed its addresses for another link`,
-    { details },
-  )
+  throw new CniError('ERR_CONFLICT', `Cannot create "${key.ifName}": ${why}`, { details })
 }
 
 export async function add<Config extends ChildConfig>(
@@ -77,37 +116,40 @@ export async function add<Config extends ChildConfig>(
 ): Promise<Result> {
   const { config, plan } = withPlan(kind.readConfig(request), request, deps)
   kind.refuse(config, request)
+  refuseNoAddress(config, request)
   const asksWire = plan.probe && kind.hasOwnMac
   if (plan.probe && !asksWire) log('warn', `"ipam.conflictCheck" is ignored: an ${kind.name} does not hear the answers`)
-  refuseNoAddress(config, request)
   using _held = await deps.hold(request.key)
   using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
   using host = deps.openHost()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const home = config.masterInContainer ? pod : host
-  const master = findMaster(home, config)
-  refuseMtu(config, master)
-  kind.refuseOn(config, master)
+  const planned = findMaster(home, config)
+  refuseMtu(config, planned)
+  kind.refuseOn(config, planned)
   // A foreign IPAM may take a second ADD of a living attachment for a new one, so it must not get to see it. Ours knows
   // better, and the kernel finds out without being asked.
   if (isForeign(request) && findLink(pod, { name: request.key.ifName }) !== undefined)
     refuseTakenName(request.key.ifName)
-  const wanted = kind.macOn(config, master)
-  const chosen = chooseLink(wanted, kind.recorded(config, master))
-  const macFor = (result: Result, recorded?: string): string =>
-    wanted === fromIp ? macOfResult(result) : (wanted ?? recorded ?? randomMac())
+  const wanted = kind.macOn(config, planned)
+  const chosen = chooseLink(wanted, kind.recorded(config, planned), planned)
 
   return await Undo.guard(async (undo) => {
-    const { result, link, fresh, durable } = await timed('claim', async () => {
-      using _reserved = await kind.reserve?.(config, master, request, deps)
+    const claimed = await timed('claim', async () => {
+      using _reserved = await kind.reserve?.(config, planned, request, deps)
       return await claimFor(request, deps, plan, netns, chosen, undo)
     })
+    const { result, link, fresh } = claimed
     refuseOtherLink(request, chosen, link)
+    const master =
+      planned.own === undefined
+        ? planned
+        : await timed('vlan', () => ensureVlan(host, config, planned, request.key, deps, fresh ? undo : undefined))
     const spec = {
       name: request.key.ifName,
       index: link.index,
       parentIndex: master.index,
-      mac: macFor(result, link.mac),
+      mac: wanted === fromIp ? macOfResult(result) : (wanted ?? link.mac ?? randomMac()),
       mtuBytes: config.mtuBytes,
       netns: config.masterInContainer ? undefined : netns,
     }
@@ -124,21 +166,10 @@ export async function add<Config extends ChildConfig>(
       : result
     const mac = asksWire && wanted === fromIp ? macOfResult(settled) : spec.mac
     if (mac !== spec.mac) setLinkMac(pod, spec.index, mac)
-    const hostAccess = config.hostAccess ? kind.hostAccess : undefined
-    const more = hostAccess
-      ? await timed('host access', () =>
-          hostAccess.grant({ host, pod, master, deps, undo }, { ...spec, mac }, link, settled, config.layer3),
-        )
-      : []
-    if (hostAccess !== undefined || config.layer3.sourceRouting !== undefined) {
-      undo.push('rules', () => removeRules(pod, spec.index, addressesOf(settled)))
-    }
-    const made = { ...spec, mac: kind.hasOwnMac ? mac : undefined }
-    await timed('configure', () => configureLink(pod, netns, made, settled, config.layer3, more))
-    if (config.layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, spec, settled))
+    await dress(kind, { host, pod, netns, master, deps, undo, config }, { ...spec, mac, recorded: link }, settled)
 
     // The kernel has worked beside the disk: a power cut takes both away together.
-    await timed('disk', () => durable)
+    await timed('disk', () => claimed.durable)
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
     return {
       interfaces: [attached],

@@ -57,6 +57,7 @@ export async function check<Config extends ChildConfig>(
   const link = findOwnLink(pod, request, deps) ?? differ(`Link "${ifName}"`, 'absent', `in "${request.netnsPath}"`)
   checkSandbox(attached.sandbox, netns, deps)
   const master = findMaster(config.masterInContainer ? pod : host, config)
+  if (master.own === 'missing') differ(`Master "${master.name}"`, 'absent', 'there')
   checkLink(kind, link, config, master, attached)
   checkLayer3(pod, link, previous, config.layer3)
   if (config.hostAccess) kind.hostAccess?.check({ host, pod, master }, link, previous, config.layer3)

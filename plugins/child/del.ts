@@ -19,6 +19,7 @@ import type { Deps } from '../deps.ts'
 import { findRecord, holdIfRoom, openOwnNetns, previousOf } from '../recorded.ts'
 import type { ChildConfig } from './config.ts'
 import type { ChildKind } from './kind.ts'
+import { dropVlanOf } from './own-vlan.ts'
 
 /**
  * The index of the attachment's link: the recorded one, whatever it is called by now. When none is recorded, the one of
@@ -82,5 +83,6 @@ export async function del<Config extends ChildConfig>(
   await timed('host access', () => kind.hostAccess?.withdraw(request, deps, record, previous, holdIfRoom))
   using netns = openOwnNetns(request, record, deps)
   if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous, kind.name))
+  await timed('vlan', () => dropVlanOf(kind, request, deps, record, holdIfRoom))
   await timed('release', () => release(request, deps))
 }

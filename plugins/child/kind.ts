@@ -27,7 +27,7 @@ export interface ChildKind<Config extends ChildConfig> {
   /** Whether each link has a MAC of its own, and not its master's. */
   readonly hasOwnMac: boolean
 
-  /** The MAC that the config leaves no choice of; `fromIP`: to be made of the first address; undefined: any. */
+  /** The MAC that the config leaves no choice of; `fromIP`: to be made of the first address; undefined: none. */
   macOn(config: Config, master: Link): string | undefined
 
   /** What is recorded of the link besides its index and MAC, before there is one. */

@@ -6,10 +6,11 @@ import { checkAddressesReady, collectFor, isForeign } from '../addresses.ts'
 import type { Plugin } from '../deps.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
-import type { ChildConfig } from './config.ts'
+import { type ChildConfig, withPlan } from './config.ts'
 import { del } from './del.ts'
 import type { ChildKind } from './kind.ts'
 import { findMaster } from './master.ts'
+import { collectVlan } from './own-vlan.ts'
 
 /** An ADD would succeed on a master that is down, and give its pod a wire that leads nowhere. */
 function checkMaster(host: NetlinkSocket, config: ChildConfig): void {
@@ -25,10 +26,11 @@ export const childPlugin = <Config extends ChildConfig>(kind: ChildKind<Config>)
   async gc(request, deps) {
     await collectFor(request, deps)
     await kind.hostAccess?.collect(request, deps)
+    await collectVlan(kind, request, deps)
   },
 
   async status(request, deps) {
-    const config = kind.readConfig(request)
+    const { config } = withPlan(kind.readConfig(request), request, deps)
     // A master in the container cannot be looked for before there is one.
     if (!config.masterInContainer) {
       using host = deps.openHost()

@@ -49,7 +49,7 @@ function createChild(
   socket.request(`create ${kind} "${spec.name}"`, message)
 }
 
-export interface MacvlanSpec extends ChildSpec {
+interface MacvlanSpec extends ChildSpec {
   readonly mode: MacvlanMode
   readonly mac: string
   /** IFLA_MACVLAN_BC_QUEUE_LEN; undefined: the kernel's default. */
