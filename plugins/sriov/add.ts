@@ -12,7 +12,7 @@ import { differingFrom, namesOf, type VfAttributes } from '../../shared/host/vf-
 import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
 import { giveBack, type Holding, setAttributes, settleMac } from '../../vf/index.ts'
-import { claimFor, planFor } from '../addresses.ts'
+import { claimFor } from '../addresses.ts'
 import { dnsFor, refuseNoAddress, refuseTakenName } from '../answer.ts'
 import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
@@ -20,7 +20,7 @@ import { fromIp, macOfResult } from '../mac.ts'
 import { findRecord } from '../recorded.ts'
 import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
-import { type SriovConfig, sriovConfig } from './config.ts'
+import { type SriovConfig, sriovConfig, withPlan } from './config.ts'
 import type { Device } from './device.ts'
 import { hasDeviceInfo, writeDeviceInfo } from './device-info.ts'
 import { chooseDevice, deviceInfoPath, holdingOf, holdingsIn, readAttributes } from './take.ts'
@@ -111,9 +111,7 @@ async function take(
 }
 
 export async function add(request: Request, deps: Deps): Promise<Result> {
-  const written = sriovConfig(request)
-  const plan = planFor(request, deps)
-  const config = { ...written, mtuBytes: written.mtuBytes ?? plan.link.mtuBytes }
+  const { config, plan } = withPlan(sriovConfig(request), request, deps)
   refuseNoAddress(config, request)
   using _held = await deps.hold(request.key)
   using netns = openNetns(request.netnsPath, request.netnsOverride, deps.root)
