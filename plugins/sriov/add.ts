@@ -131,8 +131,11 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     const { device, holding } = await timed('take', () =>
       take(host, config, request, deps, first, { netns, podIndex, mac }),
     )
-    undo.push('holding', () => holdings.remove(holding))
-    undo.push('VF', () => giveBack(holding, deps.root))
+    undo.push('VF', async () => {
+      // What cannot be given back stays held: DEL or a sweep goes on.
+      await giveBack(holding, deps.root)
+      holdings.remove(holding)
+    })
     if (device.pf !== undefined) {
       const { vf } = device.pf
       await timed('attributes', () => setAttributes(vf, holding.set))
