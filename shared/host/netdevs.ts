@@ -94,7 +94,7 @@ export async function findNetdevOf(netns: Netns, pciAddress: string): Promise<Ne
 }
 
 /** What an interface shall be; undefined: as it is. */
-interface NetdevChange {
+export interface NetdevChange {
   readonly name?: string | undefined
   readonly mac?: string | undefined
   readonly mtuBytes?: number | undefined
@@ -117,7 +117,7 @@ export async function changeNetdev(netns: Netns, index: number, change: NetdevCh
   await requestInThread(netns, `change interface ${index}`, changeMessage(index, change))
 }
 
-interface Move {
+export interface Move {
   readonly from: Netns
   readonly index: number
   readonly to: Netns

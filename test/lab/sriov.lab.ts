@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ip } from '../e2e/host.ts'
 import { linkOf, otherNic, pciOf, pf, vfAttributes, vfState } from './guest.ts'
-import { macOf, ping, podLink, range, SriovHost } from './sriov.ts'
+import { dual, macOf, ping, podLink, range, SriovHost } from './sriov.ts'
 
 // A process costs seconds here: these go through an agent, and the tests of faults go without.
 beforeAll(() => {
@@ -44,15 +44,21 @@ test('ADD puts four VFs into four pods with all that was asked of them, and DEL 
   for (const { pod, config } of attached) host.del(pod, config)
 })
 
-test('two VFs without a VLAN reach each other and the wire, and one in a VLAN is apart from them', () => {
+test('two VFs without a VLAN reach each other and the wire, and one in a VLAN is apart from them', async () => {
   using host = new SriovHost()
   using peer = host.peer('10.30.0.200/24')
+  // Whom the addresses were of before, as a neighbour has it in mind.
+  for (const address of ['10.30.0.1', 'fd00:30::1'])
+    ip('neigh', 'replace', address, 'lladdr', '02:00:00:00:99:99', 'dev', otherNic, 'nud', 'stale')
   const [near, far, apart] = [host.pod(), host.pod(), host.pod()]
-  const configs = [host.vf(0, { ipam: range }), host.vf(1, { ipam: range }), host.vf(2, { ipam: range, vlan: 100 })]
+  const configs = [host.vf(0, { ipam: dual }), host.vf(1, { ipam: range }), host.vf(2, { ipam: range, vlan: 100 })]
   const [a = {}, b = {}, c = {}] = configs
   host.add(near, a)
   host.add(far, b)
   host.add(apart, c)
+  const knows = (address: string): string => ip('neigh', 'show', address, 'dev', otherNic)
+  await expect.poll(() => knows('10.30.0.1'), { timeout: 10_000 }).toContain(podLink(near)?.address)
+  await expect.poll(() => knows('fd00:30::1'), { timeout: 10_000 }).toContain(podLink(near)?.address)
   expect(ping(near, '10.30.0.2')).toContain('1 received')
   expect(ping(near, peer.address)).toContain('1 received')
   expect(ping(near, '10.30.0.3')).toContain('0 received')

@@ -9,6 +9,9 @@ const plugin = 'berth-sriov'
 
 export const range = { type: 'berth-ipam', range: '10.30.0.0/24' }
 
+/** One more address, of IPv6. */
+export const dual = { ...range, ipRanges: [{ range: 'fd00:30::/64' }] }
+
 /** A LabHost that also complains of a VF which is still held at the end. */
 export class SriovHost extends LabHost {
   /** A config for a VF by its number; `more` replaces its keys. */
