@@ -41,7 +41,7 @@ function link(step: Extract<Step, { do: 'link' }>, binDir: string, own: string):
   linkTo(step.target, path, passingLink(own, step.name))
 }
 
-/** One rename(2) where something comes back: the name never leads nowhere. */
+/** What comes back takes the name's place at one instant. */
 function unlink(step: Extract<Step, { do: 'unlink' }>, binDir: string, own: string): void {
   if (step.restores) moveName(join(own, replacedName, step.name), join(binDir, step.name))
   else removeName(join(binDir, step.name))

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { readCredentials, renderKubeconfig } from '../shared/kubeconfig.ts'
 import { setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
+import { ownConfName } from '../shared/node-config.ts'
 import { writeAll } from '../shared/write.ts'
 import { clusterWarning } from './api-server.ts'
 import { applySteps, takeInstallLock } from './apply.ts'
@@ -15,8 +16,6 @@ import { placesOf } from './places.ts'
 import { describe, type PlanWish, planInstall, planUninstall, type Step, wishedNames } from './plan.ts'
 import { surveyOf } from './survey.ts'
 
-/** Our folder in the one for configs. */
-const ownConfName = 'berth.d'
 const noFiles: FileSet = { from: '', id: '-', files: [] }
 
 /** Runs one command line and returns the exit code: 0 done, 1 failed, 2 a command line that cannot be read. */

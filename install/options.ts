@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 import { aliasNames } from '../shared/aliases.ts'
 import { defaultDataDir } from '../shared/data-dir.ts'
 import { type ServiceAccount, serviceAccountOf } from '../shared/kubeconfig.ts'
+import { messageOf } from '../shared/message.ts'
+import { readNodeConfig, unknownKeys } from '../shared/node-config.ts'
 
 export const usage = `Usage: berth install [options]
 
@@ -81,9 +83,7 @@ function readAliases(given: readonly string[]): string[] {
   return [...new Set(names)]
 }
 
-const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
-
-/** The keys that a plugin reads of berth.conf are its to judge (ipam/node-defaults.ts); here it has to be an object of objects. */
+/** What every attachment of the node would fail for, or would not notice, is refused here. */
 function readDefaults(text: string | undefined): string | undefined {
   if (text === undefined || text === '') return undefined
   let value: unknown
@@ -92,7 +92,14 @@ function readDefaults(text: string | undefined): string | undefined {
   } catch (error) {
     throw new Error(`--defaults ${JSON.stringify(text)} is not JSON`, { cause: error })
   }
-  if (!isObject(value)) throw new Error(`--defaults ${JSON.stringify(text)} is not a JSON object`)
+  const quoted = JSON.stringify(text)
+  try {
+    readNodeConfig(value)
+  } catch (error) {
+    throw new Error(`--defaults ${quoted}: ${messageOf(error)}`, { cause: error })
+  }
+  const [unknown] = unknownKeys(value)
+  if (unknown !== undefined) throw new Error(`--defaults ${quoted}: there is no key "${unknown}"`)
   return `${JSON.stringify(value, null, 2)}\n`
 }
 

@@ -1,7 +1,8 @@
 /** Where a node keeps its plugins and their configs. What is given goes before what is found. Pure but for one question to the disk. */
+import { confDirs } from '../shared/node-config.ts'
 import { statOf } from './files.ts'
 
-export interface Places {
+interface Places {
   readonly binDir: string
   readonly confDir: string
   /** What they were known by: `given`, or a distribution. */
@@ -17,7 +18,7 @@ interface Distribution {
   readonly conf: string
 }
 
-const usual = { bin: ['/opt/cni/bin'], conf: '/etc/cni/net.d' }
+const usual = { bin: ['/opt/cni/bin'], conf: confDirs.usual }
 
 const distributions: readonly Distribution[] = [
   {
@@ -25,19 +26,19 @@ const distributions: readonly Distribution[] = [
     sign: '/var/lib/rancher/k3s/agent',
     // Since October 2024; before that a folder that an upgrade of k3s replaces.
     bin: ['/var/lib/rancher/k3s/data/cni', '/var/lib/rancher/k3s/data/current/bin'],
-    conf: '/var/lib/rancher/k3s/agent/etc/cni/net.d',
+    conf: confDirs.k3s,
   },
   {
     name: 'MicroK8s',
     sign: '/var/snap/microk8s/current',
     bin: ['/var/snap/microk8s/current/opt/cni/bin'],
-    conf: '/var/snap/microk8s/current/args/cni-network',
+    conf: confDirs.microK8s,
   },
   {
     name: 'OpenShift',
-    sign: '/etc/kubernetes/cni/net.d',
+    sign: confDirs.openShift,
     bin: ['/var/lib/cni/bin'],
-    conf: '/etc/kubernetes/cni/net.d',
+    conf: confDirs.openShift,
   },
 ]
 // RKE2 and Talos use the usual folders. On Talos /etc/cni is empty after each boot, and the next start of the pod writes it again.

@@ -1,5 +1,6 @@
 /** From what is wished and what is there to the steps between, in an order in which every step leaves a working set. Pure. */
 import { ownName } from '../shared/aliases.ts'
+import { nodeConfigName as configName } from '../shared/node-config.ts'
 import { type FileSet, isOwnTarget, linkTarget, ownFolder, type SetFile, sumsName, sumsOf } from './layout.ts'
 import type { Occupant, Survey } from './survey.ts'
 
@@ -17,9 +18,8 @@ export type Step =
   | { readonly do: 'remove own folder' }
   | { readonly do: 'remove leases'; readonly path: string }
 
-/** The names of our files in the folder of configs. */
-export const configName = 'berth.conf'
-export const kubeconfigName = 'berth.kubeconfig'
+/** Besides berth.conf, in our folder of the one for configs. */
+const kubeconfigName = 'berth.kubeconfig'
 
 /** A call that has begun with a version may still execute its program: it waits a minute at most for an agent. */
 const restMs = 10 * 60_000
