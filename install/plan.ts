@@ -48,9 +48,9 @@ export function wishedNames(set: FileSet, aliases: readonly string[]): Map<strin
 }
 
 /** Throws an Error that names all that is in the way. */
-function checkOccupants(wish: PlanWish, occupants: ReadonlyMap<string, Occupant>, names: Iterable<string>): void {
-  const foreign = [...names].filter((name) => occupants.get(name)?.kind === 'foreign')
-  const directories = [...names].filter((name) => occupants.get(name)?.kind === 'directory')
+function checkOccupants(wish: PlanWish, occupants: ReadonlyMap<string, Occupant>, names: readonly string[]): void {
+  const foreign = names.filter((name) => occupants.get(name)?.kind === 'foreign')
+  const directories = names.filter((name) => occupants.get(name)?.kind === 'directory')
   const quoted = (list: readonly string[]): string => list.map((name) => `"${wish.binDir}/${name}"`).join(', ')
   if (directories.length > 0) throw new Error(`Cannot replace ${quoted(directories)}: it is a directory`)
   if (foreign.length > 0 && !wish.force) {
@@ -100,7 +100,7 @@ function configSteps({ ownConfDir, defaults, kubeconfig }: PlanWish, configs: Su
 /** Throws an Error when something is in the way, or there is no room for it. */
 export function planInstall(wish: PlanWish, set: FileSet, survey: Survey): Step[] {
   const wished = wishedNames(set, wish.aliases)
-  checkOccupants(wish, survey.occupants, wished.keys())
+  checkOccupants(wish, survey.occupants, [...wished.keys()])
   const copies = set.files.filter(({ name }) => !survey.good.has(name))
   const bytes = copies.reduce((sum, file) => sum + file.bytes, 0)
   if (bytes > survey.freeBytes) {

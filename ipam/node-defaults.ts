@@ -28,11 +28,11 @@ function read(root: string): IpamDefaults | undefined {
 const freshForMs = 1000
 let last: { readonly place: string; readonly sinceMs: number; readonly defaults: IpamDefaults | undefined } | undefined
 
-/** A root directory by itself: that of each caller has another path. */
+/** A root directory by itself: that of each caller has another path. Inodes are used again, change times are not. */
 function placeOf(root: string): string {
   if (root === '') return ''
-  const { dev, ino } = statSync(`${root}/`)
-  return `${dev} ${ino}`
+  const { dev, ino, ctimeMs } = statSync(`${root}/`)
+  return `${dev} ${ino} ${ctimeMs}`
 }
 
 function defaultsUnder(root: string): IpamDefaults | undefined {
