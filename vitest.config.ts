@@ -12,6 +12,7 @@ const bothDoors = [
   'ipam',
   'layer3',
   'macvlan',
+  'nad',
   'order',
   'protocol*',
   'routes',
