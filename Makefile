@@ -33,7 +33,7 @@ check: node_modules/.ready ## the quick gate: types, lint, house rules, unit tes
 	$(RUN) node_modules/.bin/vitest run --project quick
 
 test: dist/cni/berth check ## everything: the gate, then the packaged program on the real kernel (root)
-	@scripts/need.sh iproute2=ip iputils-ping=ping strace=strace golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni containernetworking-plugins=/usr/lib/cni/macvlan
+	@scripts/need.sh iproute2=ip iputils-ping=ping strace=strace libcap2-bin=capsh golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni containernetworking-plugins=/usr/lib/cni/macvlan
 	$(RUN) node_modules/.bin/vitest run --project thorough --project agent
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
