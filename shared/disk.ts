@@ -6,7 +6,9 @@ import {
   closeSync,
   constants,
   existsSync,
+  fdatasync,
   fdatasyncSync,
+  fsync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -21,6 +23,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import { promisify } from 'node:util'
 import { log } from './log.ts'
 import { messageOf } from './message.ts'
 
@@ -122,6 +125,41 @@ export function createExclusive(path: string, temporary: string, content: string
   } finally {
     discardName(temporary)
   }
+}
+
+const fdatasyncAsync = promisify(fdatasync)
+const fsyncAsync = promisify(fsync)
+
+/**
+ * Makes a name that has its content, and both are on disk when this resolves; false when somebody has the name. The disk is waited for
+ * in a thread. Two callers may try at once: each writes a file of its own.
+ */
+export async function createDurable(path: string, content: string): Promise<boolean> {
+  const temporary = `${dirname(path)}/.new,${basename(path)},${process.pid},${++temporaries}`
+  const fd = createFile(temporary, content)
+  try {
+    await fdatasyncAsync(fd)
+    if (!linkExclusive(temporary, path)) return false
+  } finally {
+    closeSync(fd)
+    discardName(temporary)
+  }
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await fsyncAsync(directory)
+  } finally {
+    closeSync(directory)
+  }
+  return true
+}
+let temporaries = 0
+
+/** Gives a file another content, at one instant, and both are on disk when this returns. Callers hold what others would write it under. */
+export function replaceDurable(path: string, content: string): void {
+  const temporary = `${dirname(path)}/.new,${basename(path)}`
+  writeDurable(temporary, content)
+  renameSync(temporary, path)
+  syncDirectory(dirname(path))
 }
 
 /** Removes a name that does no harm if it stays: what fails is a warning. */
