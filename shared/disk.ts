@@ -157,8 +157,13 @@ let temporaries = 0
 /** Gives a file another content, at one instant, and both are on disk when this returns. Callers hold what others would write it under. */
 export function replaceDurable(path: string, content: string): void {
   const temporary = `${dirname(path)}/.new,${basename(path)}`
-  writeDurable(temporary, content)
-  renameSync(temporary, path)
+  try {
+    writeDurable(temporary, content)
+    renameSync(temporary, path)
+  } catch (error) {
+    discardName(temporary)
+    throw error
+  }
   syncDirectory(dirname(path))
 }
 
@@ -224,19 +229,6 @@ export function replaceUnsynced(path: string, content: string): void {
   const temporary = `${dirname(path)}/.new,${basename(path)}`
   writeUnsynced(temporary, content)
   renameSync(temporary, path)
-}
-
-/** Replaces a file whole; afterwards either is on disk, and nothing between. Only our user may read it. One caller at a time. */
-export function replaceDurable(path: string, content: string): void {
-  const temporary = `${dirname(path)}/.new,${basename(path)}`
-  try {
-    writeDurable(temporary, content)
-    renameSync(temporary, path)
-  } catch (error) {
-    discardName(temporary)
-    throw error
-  }
-  syncDirectory(dirname(path))
 }
 
 /** Gives a file a name that another one has, at one instant. Callers hold a lock: the passing name is one for all. */
