@@ -1,4 +1,5 @@
 /** The keys of berth-sriov, their defaults, and what a call makes of them. */
+import type { Plan } from '../../ipam/index.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { keyed, keyValue, nearMisses, readKeys, textOrNone, uint32 } from '../../shared/cni/keys.ts'
 import { netConfKeys } from '../../shared/cni/netconf.ts'
@@ -6,6 +7,8 @@ import type { Request } from '../../shared/cni/request.ts'
 import * as z from '../../shared/cni/schema.ts'
 import { parsePciAddress } from '../../shared/host/pci.ts'
 import type { VfAttributes, VfVlan } from '../../shared/host/vf-attributes.ts'
+import { planFor } from '../addresses.ts'
+import type { Deps } from '../deps.ts'
 import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
 import { wantedMac } from '../mac.ts'
 import { type PfSelector, readPfSelector } from './pf.ts'
@@ -141,6 +144,23 @@ export function sriovConfig(request: Request): SriovConfig {
     ipamType: request.config.ipam?.type || undefined,
     layer3: layer3Of(keys),
   }
+}
+
+/** What the network says of its link counts where the config is silent. Throws the errors of planFor, and ERR_CONFIG where they disagree. */
+export function withPlan(
+  config: SriovConfig,
+  request: Request,
+  deps: Deps,
+): { readonly config: SriovConfig; readonly plan: Plan } {
+  const plan = planFor(request, deps)
+  const { mtuBytes = plan.link.mtuBytes, attributes } = config
+  const { vlan: planned } = plan.link
+  if (planned === undefined) return { plan, config: { ...config, mtuBytes } }
+  const vlan = attributes.vlan ?? { id: planned, qos: 0, protocol: '802.1q' as const }
+  if (vlan.id !== planned) {
+    throw new CniError('ERR_CONFIG', `Cannot attach to vlan ${vlan.id}: "ipam.networks" says ${planned}`)
+  }
+  return { plan, config: { ...config, mtuBytes, attributes: { ...attributes, vlan } } }
 }
 
 export function sriovKeyWarnings({ raw }: Request): string[] {
