@@ -92,9 +92,7 @@ export class FileStore implements Store {
     return this.#lockKind
   }
 
-  exists(): boolean {
-    return statSync(this.#files.path, { throwIfNoEntry: false }) !== undefined
-  }
+  exists = (): boolean => statSync(this.#files.path, { throwIfNoEntry: false }) !== undefined
 
   locked<T>(work: () => T): T {
     try {
