@@ -63,22 +63,14 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
   return result
 }
 
-/**
- * What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG, also for a network that
- * is one of a VLAN where the caller does not attach to it: the pod would be in the untagged network with addresses of the other.
- */
-export function planFor(request: Request, { root, resident }: Deps, attachesToVlan = false): Plan {
+/** What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG. */
+export function planFor(request: Request, { root, resident }: Deps): Plan {
   const type = request.config.ipam?.type
   if (type === ipamType) {
     const plan = planOf(request, root)
     // The wire has a fifth of a second to answer.
     if (plan.probe && resident) throw new Declined()
-    const { vlan = 0 } = plan.link
-    // 0 is no VLAN.
-    if (vlan === 0 || attachesToVlan) return plan
-    throw new CniError('ERR_CONFIG', `Cannot attach to vlan ${vlan}: "${request.config.type}" makes no VLAN`, {
-      details: 'leave "vlan" out of "ipam.networks" when the link is in the VLAN by other means',
-    })
+    return plan
   }
   if (type !== undefined && type !== '' && type === request.config.type) {
     throw new CniError('ERR_CONFIG', `Cannot use "${type}" as ipam.type: it is the main plugin itself`)
@@ -142,6 +134,6 @@ export async function collectFor(request: Request, deps: Deps): Promise<void> {
 export async function checkAddressesReady(request: Request, deps: Deps): Promise<void> {
   const foreign = foreignType(request)
   if (foreign !== undefined) await callForeign(request, deps, foreign, 'STATUS')
-  const plan = planFor(request, deps, true)
+  const plan = planFor(request, deps)
   orUnavailable(() => checkReady(deps.store, request.config.name, plan))
 }

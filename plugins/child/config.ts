@@ -78,7 +78,7 @@ export function withPlan<Config extends ChildConfig>(
   request: Request,
   deps: Deps,
 ): { readonly config: Config; readonly plan: Plan } {
-  const plan = planFor(request, deps, true)
+  const plan = planFor(request, deps)
   const { mtuBytes = plan.link.mtuBytes, vlan = plan.link.vlan } = config
   if (vlan !== plan.link.vlan && plan.link.vlan !== undefined) {
     throw new CniError('ERR_CONFIG', `Cannot attach to vlan ${vlan}: "ipam.networks" says ${plan.link.vlan}`)
