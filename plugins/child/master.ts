@@ -103,7 +103,7 @@ interface LookedUp {
 export function lookUpMaster(socket: NetlinkSocket, config: ChildConfig): LookedUp {
   const { master: name, hostAccess } = config
   if (!hostAccess) return { master: findMaster(socket, config), addresses: [] }
-  if (name !== undefined) {
+  if (name !== undefined && !isOpenstackName(name)) {
     try {
       const answers = socket.batch([lookUpLink({ name }), lookUpAddresses()])
       const [link] = linksOf(answers)

@@ -30,6 +30,7 @@ import {
   type Party,
   podAddresses,
   podRouting,
+  refuseHostLink,
 } from './access.ts'
 import { macvlanConfig } from './config.ts'
 import { findHostLink, hostLinkKey, nodeAddresses, tellHostLink, withdraw } from './host-link.ts'
@@ -76,6 +77,7 @@ export async function grantHostAccess(
     const why = 'an earlier call claimed its addresses without'
     throw new CniError('ERR_CONFLICT', `Cannot give "${link.name}" hostAccess: ${why}`, { details })
   }
+  refuseHostLink(master)
   const ips = nodeAddresses(host, master, addresses, familiesOf(result))
   const routes = hostRoutes(result, ips)
   const party = { mac: link.mac, addresses: podAddresses(result) }
