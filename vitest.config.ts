@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 const quick = ['test/{agent,shared,ipam,plugins,cli,packaging,contract,house,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
+const kubernetes = ['test/kubernetes/**/*.test.ts']
 /** What a caller can tell of a call, and nothing of its process: it must not know which door it came through. */
 const bothDoors = [
   'bad-input',
@@ -26,6 +27,7 @@ export default defineConfig({
     projects: [
       { test: { name: 'quick', include: quick, testTimeout: 20_000 } },
       { test: { name: 'thorough', include: thorough, ...onTheKernel } },
+      { test: { name: 'kubernetes', include: kubernetes, ...onTheKernel } },
       {
         test: {
           name: 'agent',

@@ -19,7 +19,11 @@ const compileTimeoutMs = 40 * 60_000
 const compilersAtOnce = 2
 
 const multus = 'gopkg.in/k8snetworkplumbingwg/multus-cni.v4'
-const controlPlane = ['go.etcd.io/etcd/server/v3', 'k8s.io/kubernetes/cmd/kube-apiserver', 'k8s.io/kubernetes/cmd/kubectl']
+const controlPlane = [
+  'go.etcd.io/etcd/server/v3',
+  'k8s.io/kubernetes/cmd/kube-apiserver',
+  'k8s.io/kubernetes/cmd/kubectl',
+]
 const multusPrograms = ['install_multus', 'multus', 'multus-daemon', 'multus-shim', 'passthru-cni', 'thin_entrypoint']
 
 export interface Programs {
@@ -93,7 +97,11 @@ export function buildPrograms(): Programs | { readonly missing: string } {
   process.stderr.write(`etcd, kube-apiserver, kubectl and Multus are built: ${took}\n`)
   const folder = '/mnt/dist/kubernetes'
   const of = (name: string, built = name): string => (assets === undefined ? `${folder}/${built}` : join(assets, name))
-  const module = execFileSync(go, ['list', '-m', '-f', '{{.Dir}}', multus], { cwd: modules, env: environment, encoding: 'utf8' })
+  const module = execFileSync(go, ['list', '-m', '-f', '{{.Dir}}', multus], {
+    cwd: modules,
+    env: environment,
+    encoding: 'utf8',
+  })
   const multusManifests = join(module.trim(), 'deployments')
   if (!existsSync(multusManifests)) throw new Error(`no manifests of Multus in "${multusManifests}"`)
   return {

@@ -32,7 +32,12 @@ openssl pkey -in sa.key -pubout -out sa.pub
 const adminConfig = {
   apiVersion: 'v1',
   kind: 'Config',
-  clusters: [{ name: 'c', cluster: { server: `https://${nodeAddress}:${serverPort}`, 'certificate-authority': `${pki}/ca.crt` } }],
+  clusters: [
+    {
+      name: 'c',
+      cluster: { server: `https://${nodeAddress}:${serverPort}`, 'certificate-authority': `${pki}/ca.crt` },
+    },
+  ],
   users: [{ name: 'admin', user: { 'client-certificate': `${pki}/admin.crt`, 'client-key': `${pki}/admin.key` } }],
   contexts: [{ name: 'admin', context: { cluster: 'c', user: 'admin' } }],
   'current-context': 'admin',
@@ -44,7 +49,12 @@ export const serviceEnvironment = { KUBERNETES_SERVICE_HOST: nodeAddress, KUBERN
 export interface KubeObject {
   readonly apiVersion: string
   readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly uid?: string; readonly annotations?: Record<string, string> }
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly uid?: string
+    readonly annotations?: Record<string, string>
+  }
   readonly [key: string]: unknown
 }
 
@@ -59,7 +69,14 @@ export class Cluster {
     this.#programs = programs
     machine.shell(makeCertificates)
     machine.write(kubeconfig, JSON.stringify(adminConfig))
-    const urls = ['--listen-client-urls', etcdUrl, '--advertise-client-urls', etcdUrl, '--listen-peer-urls', 'http://127.0.0.1:2380']
+    const urls = [
+      '--listen-client-urls',
+      etcdUrl,
+      '--advertise-client-urls',
+      etcdUrl,
+      '--listen-peer-urls',
+      'http://127.0.0.1:2380',
+    ]
     machine.start('etcd', [programs.etcd, '--data-dir', '/var/lib/etcd', ...urls, '--unsafe-no-fsync'])
     this.startApiServer()
   }
@@ -104,9 +121,10 @@ export class Cluster {
   }
 
   /** Applies manifests as a user does; an unknown field is refused by the server. */
-  apply(manifests: string | readonly KubeObject[]): string {
-    const input = typeof manifests === 'string' ? manifests : JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })
-    return this.kubectl(['apply', '--validate=strict', '-f', '-'], { input })
+  apply(manifests: string | readonly KubeObject[], ...flags: readonly string[]): string {
+    const input =
+      typeof manifests === 'string' ? manifests : JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })
+    return this.kubectl(['apply', '--validate=strict', ...flags, '-f', '-'], { input })
   }
 
   get(kind: string, name: string, namespace: string): KubeObject {

@@ -19,7 +19,11 @@ interface Container {
   readonly args?: string[]
   readonly env?: EnvironmentVariable[]
   readonly volumeMounts?: { name: string; mountPath: string; readOnly?: boolean; mountPropagation?: string }[]
-  readonly securityContext?: { privileged?: boolean; readOnlyRootFilesystem?: boolean; capabilities?: { add?: string[]; drop?: string[] } }
+  readonly securityContext?: {
+    privileged?: boolean
+    readOnlyRootFilesystem?: boolean
+    capabilities?: { add?: string[]; drop?: string[] }
+  }
 }
 
 interface Volume {
@@ -30,6 +34,7 @@ interface Volume {
 }
 
 interface PodSpec {
+  readonly hostPID?: boolean
   readonly serviceAccountName?: string
   readonly initContainers?: Container[]
   readonly containers: Container[]
@@ -40,15 +45,34 @@ interface PodSpec {
 export type Image = Readonly<Record<string, string>>
 
 /** What a container runtime gives to containers that are not privileged. */
-const ordinaryCapabilities = ['chown', 'dac_override', 'fowner', 'fsetid', 'kill', 'setgid', 'setuid', 'setpcap', 'net_bind_service', 'sys_chroot', 'mknod', 'audit_write', 'setfcap', 'net_raw']
+const ordinaryCapabilities = [
+  'chown',
+  'dac_override',
+  'fowner',
+  'fsetid',
+  'kill',
+  'setgid',
+  'setuid',
+  'setpcap',
+  'net_bind_service',
+  'sys_chroot',
+  'mknod',
+  'audit_write',
+  'setfcap',
+  'net_raw',
+]
 
-/** The capabilities of a container, as setpriv names them. */
+/**
+ * The capabilities of a container, as setpriv names them; '' is what the machine has. That to change the root is left to all: whoever
+ * becomes the command must have it a moment before.
+ */
 function capabilitiesOf({ securityContext = {} }: Container): string {
-  if (securityContext.privileged === true) return '+all'
-  const named = (names: readonly string[] = []): string[] => names.map((name) => name.toLowerCase().replace(/^cap_/, ''))
+  if (securityContext.privileged === true) return ''
+  const named = (names: readonly string[] = []): string[] =>
+    names.map((name) => name.toLowerCase().replace(/^cap_/, ''))
   const [add, drop] = [named(securityContext.capabilities?.add), named(securityContext.capabilities?.drop)]
   const kept = drop.includes('all') ? [] : ordinaryCapabilities.filter((name) => !drop.includes(name))
-  return ['-all', ...[...kept, ...add].map((name) => `+${name}`)].join(',')
+  return ['-all', ...new Set(['sys_chroot', ...kept, ...add].map((name) => `+${name}`))].join(',')
 }
 
 /**
@@ -75,7 +99,9 @@ while test "$1" != --; do
 done
 shift
 if test "$readonly" = yes; then mount -o remount,ro,bind "$root"; fi
-exec setpriv --bounding-set "$capabilities" --inh-caps "$capabilities" chroot "$root" "$@"
+limit=()
+if test -n "$capabilities"; then limit=(setpriv --bounding-set "$capabilities" --inh-caps "$capabilities"); fi
+exec "\${limit[@]}" chroot "$root" "$@"
 `
 
 export class Kubelet {
@@ -91,7 +117,9 @@ export class Kubelet {
 
   /** Runs the init containers to their end, starts the others, and returns their process IDs. Throws when an init container fails. */
   runDaemonSet(name: string, namespace: string): number[] {
-    const set = this.#cluster.get('daemonset', name, namespace) as KubeObject & { spec: { template: { spec: PodSpec } } }
+    const set = this.#cluster.get('daemonset', name, namespace) as KubeObject & {
+      spec: { template: { spec: PodSpec } }
+    }
     const pod = set.spec.template.spec
     const home = `/run/kubelet/${name}-${++this.#started}`
     this.#project(pod, namespace, home)
@@ -114,14 +142,20 @@ export class Kubelet {
       if (hostPath !== undefined) machine.shell('test -e "$1" || mkdir -p "$1"', hostPath.path)
       if (emptyDir !== undefined) machine.shell('mkdir -p "$1"', `${home}/${name}`)
       if (configMap === undefined) continue
-      const { data } = this.#cluster.get('configmap', configMap.name, namespace) as KubeObject & { data: Record<string, string> }
+      const { data } = this.#cluster.get('configmap', configMap.name, namespace) as KubeObject & {
+        data: Record<string, string>
+      }
       const items = configMap.items ?? Object.keys(data).map((key) => ({ key, path: key }))
       for (const { key, path } of items) machine.write(`${home}/${name}/${path}`, data[key] ?? '')
     }
   }
 
   #commandOf(container: Container, pod: PodSpec, home: string): string[] {
-    const repository = container.image.replace(/[@:][^/]*$/, '').split('/').at(-1) ?? ''
+    const repository =
+      container.image
+        .replace(/[@:][^/]*$/, '')
+        .split('/')
+        .at(-1) ?? ''
     const image = this.#images[repository]
     if (image === undefined) throw new Error(`no image "${container.image}"`)
     const volumes = (container.volumeMounts ?? []).map(({ name, mountPath }) => {
@@ -135,7 +169,8 @@ export class Kubelet {
     const readonly = container.securityContext?.readOnlyRootFilesystem === true ? 'yes' : 'no'
     const fixed = [`${home}/${container.name}`, capabilitiesOf(container), readonly]
     const command = [...(container.command ?? []), ...(container.args ?? [])]
-    const isolated = ['unshare', '--mount', '--propagation', 'slave', 'bash', '-ec', contain, 'contain']
+    const processes = pod.hostPID === true ? [] : ['--pid', '--fork', '--kill-child']
+    const isolated = ['unshare', '--mount', '--propagation', 'slave', ...processes, 'bash', '-ec', contain, 'contain']
     return [...isolated, ...fixed, ...mounts, '--', ...command]
   }
 
@@ -144,7 +179,10 @@ export class Kubelet {
       'metadata.namespace': namespace,
       'spec.nodeName': nodeName,
     }
-    const own = env.map(({ name, value, valueFrom }) => [name, value ?? fields[valueFrom?.fieldRef?.fieldPath ?? ''] ?? ''])
+    const own = env.map(({ name, value, valueFrom }) => [
+      name,
+      value ?? fields[valueFrom?.fieldRef?.fieldPath ?? ''] ?? '',
+    ])
     return { ...serviceEnvironment, ...Object.fromEntries(own) }
   }
 }

@@ -144,9 +144,9 @@ export class Machine implements Disposable {
     return existsSync(this.path(`/proc/${pid}/exe`)) && this.run(['readlink', `/proc/${pid}/exe`]).exitCode === 0
   }
 
-  /** Ends a service; throws when it lives on. */
+  /** Ends a service and what it has started; throws when it lives on. */
   stop(pid: number, signal = 'TERM', withinMs = 30_000): void {
-    this.run(['kill', `-${signal}`, `${pid}`])
+    this.run(['kill', `-${signal}`, '--', `-${pid}`])
     if (!until(() => !this.isAlive(pid), withinMs)) throw new Error(`process ${pid} does not end`)
   }
 

@@ -1,0 +1,206 @@
+/** A cluster of one node with everything on it: the API server, a NIC, a primary network, our plugins, and pods that come and go. */
+import { dist, type Programs } from './build.ts'
+import { Cluster, type KubeObject, nodeAddress } from './cluster.ts'
+import { Kubelet } from './kubelet.ts'
+import { Machine, until } from './machine.ts'
+import { type Flavour, Multus, multusCache, multusImage } from './multus.ts'
+import { pluginFolder, Runtime, type Sandbox } from './runtime.ts'
+
+export type Door = 'one-shot' | 'agent'
+
+export const namespace = 'apps'
+const networksKey = 'k8s.v1.cni.cncf.io/networks'
+const statusKey = 'k8s.v1.cni.cncf.io/network-status'
+const agentWithinMs = 30_000
+
+/** The network that Multus attaches every pod to first. */
+const primary = {
+  cniVersion: '1.0.0',
+  name: 'cluster-network',
+  plugins: [
+    {
+      type: 'bridge',
+      bridge: 'cni0',
+      isDefaultGateway: true,
+      ipam: { type: 'host-local', ranges: [[{ subnet: '10.244.0.0/24' }]] },
+    },
+  ],
+}
+
+const makeNode = `
+ip link add nic0 type veth peer name switch
+ip link set switch up
+ip link set nic0 up
+ip address add ${nodeAddress}/24 dev nic0
+mkdir -p ${pluginFolder} /etc/cni/net.d
+cp /usr/lib/cni/{bridge,host-local,loopback,tuning} ${pluginFolder}/
+cp -a /mnt/dist/cni/* ${pluginFolder}/
+`
+
+/** An element of the annotation that asks for networks. */
+export interface Selection {
+  readonly name: string
+  readonly namespace?: string
+  readonly interface?: string
+  readonly ips?: readonly string[]
+  readonly mac?: string
+  readonly 'default-route'?: readonly string[]
+}
+
+/** An element of the annotation in which Multus tells what a pod got. */
+export interface NetworkStatus {
+  readonly name: string
+  readonly interface?: string
+  readonly ips?: string[]
+  readonly mac?: string
+  readonly mtu?: number
+  readonly default?: boolean
+  readonly dns: object
+  readonly gateway?: string[]
+  readonly 'device-info'?: object
+}
+
+export class Rig implements Disposable {
+  readonly machine = new Machine('node-1', dist)
+  readonly cluster: Cluster
+  readonly runtime: Runtime
+  readonly #programs: Programs
+  readonly #kubelet: Kubelet
+  #pods = 0
+
+  constructor(programs: Programs) {
+    this.#programs = programs
+    try {
+      this.machine.shell(makeNode)
+      // Any other pod. On a node whose processes are all in one namespace our sweep takes itself for one in a pod, which sees but its own.
+      this.machine.start('pause', ['unshare', '--pid', '--fork', '--kill-child', 'sleep', 'infinity'])
+      this.machine.write('/etc/cni/net.d/10-cluster-network.conflist', JSON.stringify(primary))
+      this.cluster = new Cluster(this.machine, programs)
+      this.#kubelet = new Kubelet(this.cluster, { 'multus-cni': multusImage(programs) })
+      this.runtime = new Runtime(this.machine, programs)
+      this.cluster.apply([
+        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+        { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } },
+      ])
+    } catch (error) {
+      this.machine[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  multus(flavour: Flavour): Multus {
+    return new Multus(this.cluster, this.#kubelet, this.#programs, flavour)
+  }
+
+  /** Starts our agent, if calls shall go through that door, and says how to end it. */
+  open(door: Door): Disposable {
+    if (door === 'one-shot') return { [Symbol.dispose]: () => undefined }
+    const socket = '/run/berth/agent.sock'
+    const pid = this.machine.start('berth-agent', [`${pluginFolder}/berth`, 'agent'])
+    const answers = (): boolean => this.machine.run(['test', '-S', socket]).exitCode === 0
+    if (!until(answers, agentWithinMs)) throw new Error(`the agent does not answer: ${this.machine.log('berth-agent')}`)
+    return { [Symbol.dispose]: () => this.machine.stop(pid) }
+  }
+
+  /** Puts NADs into the API, `config` as their text. */
+  define(networks: Readonly<Record<string, object>>, annotations: Record<string, string> = {}): void {
+    const nads = Object.entries(networks).map(([name, config]) => ({
+      apiVersion: 'k8s.cni.cncf.io/v1',
+      kind: 'NetworkAttachmentDefinition',
+      metadata: { name, namespace, annotations },
+      spec: { config: JSON.stringify(config) },
+    }))
+    this.cluster.apply(nads)
+  }
+
+  /** A pod in the API that asks for networks, in the short form or the long one. */
+  createPod(networks: string | readonly Selection[], more: Record<string, string> = {}): KubeObject {
+    const name = `pod-${++this.#pods}`
+    const text = typeof networks === 'string' ? networks : JSON.stringify(networks)
+    const annotations = { [networksKey]: text, ...more }
+    const spec = { nodeName: 'node-1', containers: [{ name: 'main', image: 'none' }] }
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, annotations }, spec }
+    return JSON.parse(this.cluster.apply([pod], '--output=json'))
+  }
+
+  /** A pod with its networks. */
+  attach(networks: string | readonly Selection[], annotations: Record<string, string> = {}): Sandbox {
+    const sandbox = this.runtime.sandbox(this.createPod(networks, annotations))
+    this.runtime.add(sandbox)
+    return sandbox
+  }
+
+  deletePod({ pod }: Sandbox): void {
+    this.cluster.kubectl(['delete', 'pod', pod.metadata.name, '-n', namespace, '--force', '--grace-period=0'])
+  }
+
+  /** The usual end: DEL, the namespace, the object. */
+  detach(...sandboxes: readonly Sandbox[]): void {
+    for (const sandbox of sandboxes) {
+      this.runtime.del(sandbox)
+      this.runtime.remove(sandbox)
+      this.deletePod(sandbox)
+    }
+  }
+
+  /** What Multus has written of a pod's networks. */
+  statusOf({ pod }: Sandbox): NetworkStatus[] {
+    const { annotations = {} } = this.cluster.get('pod', pod.metadata.name, namespace).metadata
+    return JSON.parse(annotations[statusKey] ?? '[]')
+  }
+
+  berth(...args: readonly string[]): string {
+    return this.machine.ask([`${pluginFolder}/berth`, ...args])
+  }
+
+  /** Who holds addresses of ours: `network address pod`. */
+  leases(): string[] {
+    const { attachments } = JSON.parse(this.berth('leases', 'list', '--json')) as { attachments: Attachment[] }
+    return attachments
+      .flatMap(({ network, leases, pod }) =>
+        leases.map(({ address }) => `${network} ${address} ${pod?.namespace}/${pod?.name}`),
+      )
+      .sort()
+  }
+
+  /** Sweeps as the agent or an administrator does, without the usual grace. */
+  sweep(): void {
+    this.berth('leases', 'sweep', '--grace', '0')
+    this.berth('leases', 'sweep', '--grace', '0')
+  }
+
+  /** What is there and should not be when all pods are gone: leases of ours and of the primary network, links, files of Multus. */
+  leftovers(): string[] {
+    const own =
+      'find $1/* -maxdepth 0 -type f 2>/dev/null; find $1/results /var/lib/cni/results /var/lib/cni/networks -type f 2>/dev/null || true'
+    const files = this.machine.shell(own, multusCache).split('\n')
+    const links: { ifname: string }[] = JSON.parse(this.machine.ask(['ip', '-json', 'link']))
+    const usual = /^(lo|nic0|switch|cni0|enp6s0\.20)$/
+    const left = [
+      ...this.leases(),
+      ...files.filter((file) => file !== '' && !/\/(last_reserved_ip\.0|lock)$/.test(file)),
+      ...links.map(({ ifname }) => ifname).filter((name) => !usual.test(name)),
+      ...this.machine.ask(['ip', 'netns', 'list']).split('\n'),
+    ]
+    return left.filter((what) => what !== '')
+  }
+
+  /** Makes room for the next test where one has failed on its way. */
+  clear(): void {
+    const namespaces =
+      'ip -all netns delete; ip -json link show type veth | grep -o "veth[0-9a-f]\\{8\\}" | xargs -rn1 ip link del 2>/dev/null'
+    this.machine.run(['bash', '-c', `${namespaces}; rm -rf ${multusCache}/* /var/lib/cni/{results,networks}/*`])
+    this.sweep()
+    this.cluster.kubectl(['delete', 'pods', '--all', '-n', namespace, '--force', '--grace-period=0'])
+  }
+
+  [Symbol.dispose](): void {
+    this.machine[Symbol.dispose]()
+  }
+}
+
+interface Attachment {
+  readonly network: string
+  readonly leases: { readonly address: string }[]
+  readonly pod?: { readonly namespace?: string; readonly name?: string }
+}
