@@ -1,6 +1,7 @@
 /** Our packaged plugins under real Multus and a real API server: every case in every column, and the table of them at the end. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { buildPrograms } from './build.ts'
+import { devices } from './cases/devices.ts'
 import { networks } from './cases/networks.ts'
 import { removal } from './cases/removal.ts'
 import { requests } from './cases/requests.ts'
@@ -8,7 +9,7 @@ import type { Multus } from './multus.ts'
 import { Rig } from './rig.ts'
 import { columns, nameOf, Table } from './table.ts'
 
-const cases = [...networks, ...requests, ...removal]
+const cases = [...networks, ...requests, ...devices, ...removal]
 
 const programs = buildPrograms()
 const missing = 'missing' in programs ? programs.missing : undefined
@@ -41,6 +42,9 @@ describe.skipIf(missing !== undefined).each(columns)(`Multus, %o${skipped}`, (co
   })
 
   afterAll(() => {
+    const answered = rig.answeredByAgent()
+    table.note('calls that the agent answered', column, `${answered}`)
+    if (column.door === 'agent') expect(answered).toBeGreaterThan(cases.length)
     agent?.[Symbol.dispose]()
     multus?.[Symbol.dispose]()
   })
