@@ -4,11 +4,11 @@ ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
 # Any Node >= 26.9 may be packed: make build NODE=/path/to/node
 NODE ?= node_modules/node-linux-$(ARCH)/bin/node
 RUN := $(NODE) --disable-warning=ExperimentalWarning
-SOURCES := $(shell find main.ts plugins ipam shared agent cli packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
+SOURCES := $(shell find main.ts plugins ipam shared agent cli install packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
 
 NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
 
-.PHONY: help demo build arm check test bench docs clean
+.PHONY: help demo build image arm check test bench docs clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ demo: dist/cni/berth ## attach two pods, ping, detach, show that nothing is left
 	@$(RUN) scripts/demo.ts
 
 build: dist/cni/berth ## dist/cni: the packaged program, and the launcher under the plugins' names (root)
+
+image: dist/cni/berth ## dist/image: the root file system of the container image, which install/Dockerfile copies
+	@$(RUN) packaging/image.ts
 
 arm: node_modules/.ready ## dist/arm64/cni: the launcher for arm64, compiled across
 	@scripts/need.sh gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc

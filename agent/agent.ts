@@ -19,6 +19,8 @@ interface AgentOptions {
   readonly dataDir: string
   /** Whether it makes calls of its own first, so that no other is slow. */
   readonly warm: boolean
+  /** Whether it answers calls; what else there is to do of a directory that hosts share is done without. */
+  readonly calls?: boolean
   readonly watch?: Watch
 }
 
@@ -68,7 +70,13 @@ export class Agent {
 
   /** Throws when another agent is there already, or a socket cannot be made. */
   async start(): Promise<void> {
-    const { runDir, dataDir, warm, watch = unwatched } = this.#options
+    const { runDir, dataDir, warm, calls = true, watch = unwatched } = this.#options
+    if (!calls) {
+      // Leases of its own on every node is what nobody wants who asks for this.
+      if (!this.#resources.store.shared) throw new Error(`"${dataDir}" is no directory that hosts share`)
+      this.#state = 'answering'
+      return
+    }
     this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
     if (this.#resources.store.shared) {
       throw new Error(`cannot serve "${dataDir}": hosts share it, and their locks stop who waits for them`)

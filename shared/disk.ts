@@ -188,6 +188,19 @@ export function replaceUnsynced(path: string, content: string): void {
   renameSync(temporary, path)
 }
 
+/** Replaces a file whole; afterwards either is on disk, and nothing between. Only our user may read it. One caller at a time. */
+export function replaceDurable(path: string, content: string): void {
+  const temporary = `${dirname(path)}/.new,${basename(path)}`
+  try {
+    writeDurable(temporary, content)
+    renameSync(temporary, path)
+  } catch (error) {
+    discardName(temporary)
+    throw error
+  }
+  syncDirectory(dirname(path))
+}
+
 /** Gives a file a name that another one has, at one instant. Callers hold a lock: the passing name is one for all. */
 export function replaceName(existing: string, name: string): void {
   const passing = `${dirname(name)}/.passing`
