@@ -22,13 +22,19 @@ interface Container {
   readonly securityContext?: {
     privileged?: boolean
     readOnlyRootFilesystem?: boolean
+    allowPrivilegeEscalation?: boolean
     capabilities?: { add?: string[]; drop?: string[] }
   }
 }
 
+interface HostPath {
+  readonly path: string
+  readonly type?: string
+}
+
 interface Volume {
   readonly name: string
-  readonly hostPath?: { readonly path: string }
+  readonly hostPath?: HostPath
   readonly configMap?: { readonly name: string; readonly items?: { key: string; path: string }[] }
   readonly emptyDir?: object
 }
@@ -41,8 +47,12 @@ interface PodSpec {
   readonly volumes?: Volume[]
 }
 
-/** Files of an image: where they are in it, and where they come from on the machine. */
-export type Image = Readonly<Record<string, string>>
+/** Of a container image. */
+export interface Image {
+  /** Its root file system on the machine. */
+  readonly root: string
+  readonly entrypoint?: readonly string[]
+}
 
 /** What a container runtime gives to containers that are not privileged. */
 const ordinaryCapabilities = [
@@ -77,17 +87,17 @@ function capabilitiesOf({ securityContext = {} }: Container): string {
 
 /**
  * Makes the root of a container from its image and mounts, in mounts of its own that see the machine's later ones, and becomes its command.
- * Arguments: root, capabilities, read-only or not, then pairs of a source and a target until `--`, then the command.
+ * Arguments: where, image, capabilities, read-only or not, privileges or not, then pairs of a source and a target until `--`, then the command.
  */
 const contain = `
-root=$1 capabilities=$2 readonly=$3
-shift 3
-mkdir -p "$root"
-mount -t tmpfs -o mode=755 container "$root"
-mkdir -p "$root"/{etc,proc,run,sys,dev,tmp,var,root,usr}
-ln -s /run "$root/var/run"
-for folder in bin lib lib64 sbin; do if test -L "/$folder"; then cp -P "/$folder" "$root/$folder"; fi; done
-printf 'root:x:0:0:root:/root:/bin/sh\\n' >"$root/etc/passwd"
+place=$1 image=$2 capabilities=$3 readonly=$4 escalation=$5
+shift 5
+mkdir -p "$place"
+mount -t tmpfs -o mode=755 container "$place"
+mkdir "$place"/{upper,work,root}
+root=$place/root
+mount -t overlay container -o lowerdir="$image",upperdir="$place/upper",workdir="$place/work" "$root"
+mkdir -p "$root"/{proc,run,sys,dev,tmp}
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
@@ -98,9 +108,10 @@ while test "$1" != --; do
   mount --rbind "$source" "$target"
 done
 shift
-if test "$readonly" = yes; then mount -o remount,ro,bind "$root"; fi
+if test "$readonly" = yes; then mount -o remount,ro "$root"; fi
 limit=()
 if test -n "$capabilities"; then limit=(setpriv --bounding-set "$capabilities" --inh-caps "$capabilities"); fi
+if test "$escalation" = no; then limit+=(setpriv --no-new-privs); fi
 exec "\${limit[@]}" chroot "$root" "$@"
 `
 
@@ -115,21 +126,37 @@ export class Kubelet {
     this.#images = images
   }
 
-  /** Runs the init containers to their end, starts the others, and returns their process IDs. Throws when an init container fails. */
-  runDaemonSet(name: string, namespace: string): number[] {
+  /** Runs the init containers of a DaemonSet to their end. Throws what the first one says that fails. */
+  initialise(name: string, namespace: string): string {
+    const { pod, home } = this.#prepare(name, namespace)
+    const said = (pod.initContainers ?? []).map((container) =>
+      this.#cluster.machine.ask(this.#commandOf(container, pod, home), {
+        environment: this.#environmentOf(container, namespace),
+      }),
+    )
+    return said.join('')
+  }
+
+  /** Starts its other containers and returns their process IDs; each one's log has its name. */
+  start(name: string, namespace: string): number[] {
+    const { pod, home } = this.#prepare(name, namespace)
+    return pod.containers.map((container) =>
+      this.#cluster.machine.start(
+        container.name,
+        this.#commandOf(container, pod, home),
+        this.#environmentOf(container, namespace),
+      ),
+    )
+  }
+
+  #prepare(name: string, namespace: string): { pod: PodSpec; home: string } {
     const set = this.#cluster.get('daemonset', name, namespace) as KubeObject & {
       spec: { template: { spec: PodSpec } }
     }
     const pod = set.spec.template.spec
     const home = `/run/kubelet/${name}-${++this.#started}`
     this.#project(pod, namespace, home)
-    const { machine } = this.#cluster
-    for (const container of pod.initContainers ?? []) {
-      machine.ask(this.#commandOf(container, pod, home), { environment: this.#environmentOf(container, namespace) })
-    }
-    return pod.containers.map((container) =>
-      machine.start(container.name, this.#commandOf(container, pod, home), this.#environmentOf(container, namespace)),
-    )
+    return { pod, home }
   }
 
   /** Writes what of a pod comes from the API: its service account and its config maps. */
@@ -139,7 +166,7 @@ export class Kubelet {
     machine.write(`${home}/account/ca.crt`, this.#cluster.certificateAuthority)
     machine.write(`${home}/account/namespace`, namespace)
     for (const { name, configMap, hostPath, emptyDir } of volumes) {
-      if (hostPath !== undefined) machine.shell('test -e "$1" || mkdir -p "$1"', hostPath.path)
+      if (hostPath !== undefined) this.#check(hostPath)
       if (emptyDir !== undefined) machine.shell('mkdir -p "$1"', `${home}/${name}`)
       if (configMap === undefined) continue
       const { data } = this.#cluster.get('configmap', configMap.name, namespace) as KubeObject & {
@@ -150,25 +177,41 @@ export class Kubelet {
     }
   }
 
+  /** What has no type is made where it is missing, as container runtimes do. */
+  #check({ path, type = '' }: HostPath): void {
+    const { machine } = this.#cluster
+    if (type === '' || type.endsWith('OrCreate')) machine.shell('test -e "$1" || mkdir -p "$1"', path)
+    else if (machine.run(['test', type === 'File' ? '-f' : '-d', path]).exitCode !== 0) {
+      throw new Error(`hostPath "${path}" is no ${type}`)
+    }
+  }
+
   #commandOf(container: Container, pod: PodSpec, home: string): string[] {
+    const { image: reference, securityContext = {} } = container
     const repository =
-      container.image
+      reference
         .replace(/[@:][^/]*$/, '')
         .split('/')
         .at(-1) ?? ''
     const image = this.#images[repository]
-    if (image === undefined) throw new Error(`no image "${container.image}"`)
+    if (image === undefined) throw new Error(`no image "${reference}"`)
     const volumes = (container.volumeMounts ?? []).map(({ name, mountPath }) => {
       const hostPath = pod.volumes?.find((volume) => volume.name === name)?.hostPath
       return [hostPath?.path ?? `${home}/${name}`, mountPath]
     })
     // A mount below another comes after it.
     volumes.sort(([, one = ''], [, other = '']) => one.length - other.length)
-    const account = [`${home}/account`, '/run/secrets/kubernetes.io/serviceaccount']
-    const mounts = [...Object.entries(image).map(([target, source]) => [source, target]), account, ...volumes].flat()
-    const readonly = container.securityContext?.readOnlyRootFilesystem === true ? 'yes' : 'no'
-    const fixed = [`${home}/${container.name}`, capabilitiesOf(container), readonly]
-    const command = [...(container.command ?? []), ...(container.args ?? [])]
+    const account = [`${home}/account`, '/var/run/secrets/kubernetes.io/serviceaccount']
+    const mounts = [account, ...volumes].flat()
+    const yesNo = (is: boolean): string => (is ? 'yes' : 'no')
+    const fixed = [
+      `${home}/${container.name}`,
+      image.root,
+      capabilitiesOf(container),
+      yesNo(securityContext.readOnlyRootFilesystem === true),
+      yesNo(securityContext.allowPrivilegeEscalation !== false),
+    ]
+    const command = [...(container.command ?? image.entrypoint ?? []), ...(container.args ?? [])]
     const processes = pod.hostPID === true ? [] : ['--pid', '--fork', '--kill-child']
     const isolated = ['unshare', '--mount', '--propagation', 'slave', ...processes, 'bash', '-ec', contain, 'contain']
     return [...isolated, ...fixed, ...mounts, '--', ...command]

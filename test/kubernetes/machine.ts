@@ -4,6 +4,7 @@
  * reads from the test's, and takes everything with it when that ends, however it ends.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -52,6 +53,7 @@ mount --bind /run/netns /run/netns
 mount --make-shared /run/netns
 ip link set lo up
 hostname "$3"
+printf '%s\\n' "$4" >/etc/machine-id
 touch /run/ready
 while read -r _; do :; done
 `
@@ -79,7 +81,19 @@ export class Machine implements Disposable {
   constructor(name: string, dist: string) {
     const log = openSync(join(this.#place, 'log'), 'w+')
     const namespaces = ['--mount', '--net', '--pid', '--ipc', '--uts', '--propagation', 'private']
-    const command = [...namespaces, '--fork', '--kill-child', 'bash', '-c', init, 'init', this.#place, dist, name]
+    const command = [
+      ...namespaces,
+      '--fork',
+      '--kill-child',
+      'bash',
+      '-c',
+      init,
+      'init',
+      this.#place,
+      dist,
+      name,
+      randomBytes(16).toString('hex'),
+    ]
     this.#init = spawn('unshare', command, { stdio: ['pipe', log, log] })
     closeSync(log)
     const parent = this.#init.pid

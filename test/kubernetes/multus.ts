@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Programs } from './build.ts'
 import type { Cluster } from './cluster.ts'
 import type { Image, Kubelet } from './kubelet.ts'
-import { until } from './machine.ts'
+import { type Machine, until } from './machine.ts'
 
 export type Flavour = 'thin' | 'thick'
 
@@ -14,13 +14,22 @@ const daemonSet = ['kube-multus-ds', 'kube-system'] as const
 /** Where Multus keeps what it needs for a DEL. */
 export const multusCache = '/var/lib/cni/multus'
 
-/** What its image holds, from our build. */
-export function multusImage({ folder }: Programs): Image {
+/** Lays out its image on the machine from our build: nothing of its base is needed but the link to /run. */
+export function multusImage(machine: Machine, { folder }: Programs): Image {
+  const root = '/run/images/multus-cni'
   const programs = ['install_multus', 'multus', 'multus-daemon', 'multus-shim', 'thin_entrypoint']
-  const inFolder = programs.map((name) => [`/usr/src/multus-cni/bin/${name}`, `${folder}/${name}`])
-  const atRoot = ['install_multus', 'thin_entrypoint'].map((name) => [`/${name}`, `${folder}/${name}`])
-  const passthru = ['/usr/src/multus-cni/bin/passthru', `${folder}/passthru-cni`]
-  return Object.fromEntries([...inFolder, ...atRoot, passthru])
+  const script = `
+    bin=$1/usr/src/multus-cni/bin folder=$2
+    shift 2
+    mkdir -p "$bin" "$bin/../../../../"{etc,var}
+    cd "$bin/../../../.."
+    echo root:x:0:0:root:/root:/bin/sh >etc/passwd
+    ln -s ../run var/run
+    for program; do cp "$folder/$program" "$bin/$program"; done
+    cp "$folder/passthru-cni" "$bin/passthru"
+    ln "$bin/install_multus" "$bin/thin_entrypoint" .`
+  machine.shell(script, root, folder, ...programs)
+  return { root }
 }
 
 export class Multus implements Disposable {
@@ -33,7 +42,8 @@ export class Multus implements Disposable {
     this.#cluster = cluster
     this.#flavour = flavour
     cluster.apply(readFileSync(join(multusManifests, manifests[flavour]), 'utf8'))
-    this.#processes = kubelet.runDaemonSet(...daemonSet)
+    kubelet.initialise(...daemonSet)
+    this.#processes = kubelet.start(...daemonSet)
     if (until(() => this.#configs().length > 0, readyWithinMs)) return
     throw new Error(`Multus (${flavour}) is not ready: ${this.log()}`)
   }

@@ -1,4 +1,6 @@
 /** A cluster of one node with everything on it: the API server, a NIC, a primary network, our plugins, and pods that come and go. */
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
 import { dist, type Programs } from './build.ts'
 import { Cluster, type KubeObject, nodeAddress } from './cluster.ts'
 import { Kubelet } from './kubelet.ts'
@@ -14,6 +16,8 @@ const statusKey = 'k8s.v1.cni.cncf.io/network-status'
 const agentWithinMs = 30_000
 /** The kernel takes a namespace apart, and its links with it, after whoever deleted it has gone on. */
 const tidyWithinMs = 10_000
+/** Ours, and the address that its agent gives its metrics at. */
+const daemonSet = ['berth', 'berth'] as const
 const agentMetrics = '127.0.0.1:9465'
 
 /**
@@ -36,7 +40,6 @@ ip link set nic0 up
 ip address add ${nodeAddress}/24 dev nic0
 mkdir -p ${pluginFolder} /etc/cni/net.d
 cp /usr/lib/cni/{bridge,host-local,loopback,tuning} ${pluginFolder}/
-cp -a /mnt/dist/cni/* ${pluginFolder}/
 `
 
 /** An element of the annotation that asks for networks. */
@@ -78,12 +81,14 @@ export class Rig implements Disposable {
       this.machine.start('pause', ['unshare', '--pid', '--fork', '--kill-child', 'sleep', 'infinity'])
       this.machine.write('/etc/cni/net.d/10-cluster-network.conf', JSON.stringify(primary))
       this.cluster = new Cluster(this.machine, programs)
-      this.#kubelet = new Kubelet(this.cluster, { 'multus-cni': multusImage(programs) })
+      const berth = { root: '/mnt/dist/image', entrypoint: ['/opt/berth/berth'] }
+      this.#kubelet = new Kubelet(this.cluster, { berth, 'multus-cni': multusImage(this.machine, programs) })
       this.runtime = new Runtime(this.machine, programs)
       this.cluster.apply([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
         { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } },
       ])
+      this.#install()
     } catch (error) {
       this.machine[Symbol.dispose]()
       throw error
@@ -94,15 +99,27 @@ export class Rig implements Disposable {
     return new Multus(this.cluster, this.#kubelet, this.programs, flavour)
   }
 
-  /** Starts our agent, if calls shall go through that door, and says how to end it. */
+  /** Applies our manifests as the README says, and runs the installer as they do. */
+  #install(): void {
+    const manifests = '/root/manifests'
+    cpSync(join(import.meta.dirname, '..', '..', 'install', 'manifests'), this.machine.path(manifests), {
+      recursive: true,
+    })
+    this.cluster.kubectl(['apply', '--validate=strict', '-k', `${manifests}/base`])
+    this.#kubelet.initialise(...daemonSet)
+  }
+
+  /** Starts our agent, as our manifests do, if calls shall go through that door, and says how to end it. */
   open(door: Door): Disposable {
     if (door === 'one-shot') return { [Symbol.dispose]: () => undefined }
-    const socket = '/run/berth/agent.sock'
-    const command = [`${pluginFolder}/berth`, 'agent', '--metrics-address', agentMetrics]
-    const pid = this.machine.start('berth-agent', command)
-    const answers = (): boolean => this.machine.run(['test', '-S', socket]).exitCode === 0
-    if (!until(answers, agentWithinMs)) throw new Error(`the agent does not answer: ${this.machine.log('berth-agent')}`)
-    return { [Symbol.dispose]: () => this.machine.stop(pid) }
+    const pids = this.#kubelet.start(...daemonSet)
+    const answers = (): boolean => this.machine.run(['test', '-S', '/run/berth/agent.sock']).exitCode === 0
+    if (!until(answers, agentWithinMs)) throw new Error(`the agent does not answer: ${this.machine.log('agent')}`)
+    return {
+      [Symbol.dispose]: () => {
+        for (const pid of pids) this.machine.stop(pid)
+      },
+    }
   }
 
   /** How many calls the agent has answered, by its own metrics; 0 where there is none. */
