@@ -8,10 +8,10 @@ SOURCES := $(shell find main.ts plugins ipam shared agent cli install packaging 
 
 NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
 
-.PHONY: help demo build image arm check test bench docs clean
+.PHONY: help demo build image arm check test test-kubernetes bench docs clean
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: dist/cni/berth ## attach two pods, ping, detach, show that nothing is left (root)
 	@scripts/need.sh iproute2=ip iputils-ping=ping
@@ -35,6 +35,10 @@ check: node_modules/.ready ## the quick gate: types, lint, house rules, unit tes
 test: dist/cni/berth check ## everything: the gate, then the packaged program on the real kernel (root)
 	@scripts/need.sh iproute2=ip iputils-ping=ping strace=strace golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni containernetworking-plugins=/usr/lib/cni/macvlan
 	$(RUN) node_modules/.bin/vitest run --project thorough --project agent
+
+test-kubernetes: image ## under real Multus and a real API server, built from Go modules (root, Go 1.25 or newer; minutes the first time)
+	@scripts/need.sh iproute2=ip iputils-ping=ping openssl=openssl containernetworking-plugins=/usr/lib/cni/bridge
+	$(RUN) node_modules/.bin/vitest run --project kubernetes
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
 	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan $(NEED_GCC) linux-libc-dev=/usr/include/linux/rtnetlink.h

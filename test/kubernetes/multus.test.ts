@@ -1,13 +1,15 @@
-/** Our packaged plugins under real Multus and a real API server: every case in every column, and the table of them at the end. */
+/** Our packaged plugins and manifests under real Multus and a real API server: every case in every column, and the table of them at the end. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { buildPrograms } from './build.ts'
+import { macvlan } from './cases/case.ts'
 import { devices } from './cases/devices.ts'
 import { networks } from './cases/networks.ts'
 import { removal } from './cases/removal.ts'
 import { requests } from './cases/requests.ts'
 import type { Multus } from './multus.ts'
-import { Rig } from './rig.ts'
+import { manifests, Rig } from './rig.ts'
 import { columns, nameOf, Table } from './table.ts'
+import { Truth } from './truth.ts'
 
 const cases = [...networks, ...requests, ...devices, ...removal]
 
@@ -30,6 +32,37 @@ afterAll(() => {
   rig?.[Symbol.dispose]()
   const seconds = ((performance.now() - before) / 1000).toFixed(0)
   process.stdout.write(`\n${table}\n${cases.length} cases in ${columns.length} columns: ${seconds} s\n`)
+})
+
+describe.skipIf(missing !== undefined)(`our manifests${skipped}`, () => {
+  const dryRun = (...args: readonly string[]) =>
+    rig.cluster.tryKubectl(['apply', '--dry-run=server', '--validate=strict', ...args])
+
+  test.each(['base', ...['k3s', 'openshift', 'shared-data-dir', 'uninstall'].map((name) => `overlays/${name}`)])(
+    'kubectl apply -k %s is taken by the server as it is',
+    (folder) => {
+      expect(dryRun('-k', `${manifests}/${folder}`)).toMatchObject({ exitCode: 0, stderr: '' })
+    },
+  )
+
+  test('kubectl apply refuses the DaemonSet when a field of it is misspelt', () => {
+    const text = rig.machine.read(`${manifests}/base/daemonset.yaml`).replace('hostPID:', 'hostPid:')
+    rig.machine.write('/root/misspelt.yaml', text)
+    const { exitCode, stderr } = dryRun('-n', 'berth', '-f', '/root/misspelt.yaml')
+    expect(exitCode).toBe(1)
+    expect(stderr).toContain('unknown field "spec.template.spec.hostPid"')
+  })
+
+  test('the service account may look for the API group of NADs and nothing else', () => {
+    const may = (...what: readonly string[]): string =>
+      rig.cluster.tryKubectl(['auth', 'can-i', ...what, '--as=system:serviceaccount:berth:berth']).stdout.trim()
+    expect(may('get', '/apis/k8s.cni.cncf.io')).toBe('yes')
+    for (const verb of ['get', 'list', 'create', 'delete', 'patch']) {
+      for (const kind of ['pods', 'nodes', 'secrets', 'network-attachment-definitions.k8s.cni.cncf.io']) {
+        expect(may(verb, kind, '--all-namespaces'), `${verb} ${kind}`).toBe('no')
+      }
+    }
+  })
 })
 
 describe.skipIf(missing !== undefined).each(columns)(`Multus, %o${skipped}`, (column) => {
@@ -65,5 +98,25 @@ describe.skipIf(missing !== undefined).each(columns)(`Multus, %o${skipped}`, (co
       throw error
     }
     table.note(title, column, `${((performance.now() - since) / 1000).toFixed(1)} s`)
+  })
+})
+
+describe.skipIf(missing !== undefined).each(['thin', 'thick'] as const)(`Multus, %s${skipped}`, (flavour) => {
+  const title = "berth-macvlan as the primary network, from a list of which thick Multus' DEL passes the types alone"
+
+  test(title, () => {
+    const since = performance.now()
+    table.note(title, { multus: flavour, door: 'one-shot' }, 'FAILED')
+    using _ = rig.multus(flavour, {
+      cniVersion: '1.0.0',
+      name: 'own',
+      plugins: [macvlan('10.70.0.0/24', { cniVersion: '1.0.0' })],
+    })
+    const pod = rig.attach('')
+    expect(rig.leases()).toEqual([expect.stringMatching(/^own 10\.70\.0\.\d+\/24 apps\/pod-/)])
+    expect(new Truth(rig.machine, pod).links().map(({ ifname }) => ifname)).toEqual(['eth0'])
+    rig.detach(pod)
+    expect(rig.leftovers()).toEqual([])
+    table.note(title, { multus: flavour, door: 'one-shot' }, `${((performance.now() - since) / 1000).toFixed(1)} s`)
   })
 })

@@ -18,6 +18,8 @@ const agentWithinMs = 30_000
 const tidyWithinMs = 10_000
 /** Ours, and the address that its agent gives its metrics at. */
 const daemonSet = ['berth', 'berth'] as const
+/** Where our manifests are on the machine. */
+export const manifests = '/root/manifests'
 const agentMetrics = '127.0.0.1:9465'
 
 /**
@@ -79,7 +81,6 @@ export class Rig implements Disposable {
       this.machine.shell(makeNode)
       // Any other pod. On a node whose processes are all in one namespace our sweep takes itself for one in a pod, which sees but its own.
       this.machine.start('pause', ['unshare', '--pid', '--fork', '--kill-child', 'sleep', 'infinity'])
-      this.machine.write('/etc/cni/net.d/10-cluster-network.conf', JSON.stringify(primary))
       this.cluster = new Cluster(this.machine, programs)
       const berth = { root: '/mnt/dist/image', entrypoint: ['/opt/berth/berth'] }
       this.#kubelet = new Kubelet(this.cluster, { berth, 'multus-cni': multusImage(this.machine, programs) })
@@ -95,16 +96,19 @@ export class Rig implements Disposable {
     }
   }
 
-  multus(flavour: Flavour): Multus {
+  /** Multus on the node, with a primary network. */
+  multus(flavour: Flavour, network: object = primary): Multus {
+    // Only the first is read, and one with plugins has to be called a list.
+    this.machine.shell('rm -f /etc/cni/net.d/10-*')
+    const ending = 'plugins' in network ? 'conflist' : 'conf'
+    this.machine.write(`/etc/cni/net.d/10-cluster-network.${ending}`, JSON.stringify(network))
     return new Multus(this.cluster, this.#kubelet, this.programs, flavour)
   }
 
   /** Applies our manifests as the README says, and runs the installer as they do. */
   #install(): void {
-    const manifests = '/root/manifests'
-    cpSync(join(import.meta.dirname, '..', '..', 'install', 'manifests'), this.machine.path(manifests), {
-      recursive: true,
-    })
+    const ours = join(import.meta.dirname, '..', '..', 'install', 'manifests')
+    cpSync(ours, this.machine.path(manifests), { recursive: true })
     this.cluster.kubectl(['apply', '--validate=strict', '-k', `${manifests}/base`])
     this.#kubelet.initialise(...daemonSet)
   }
@@ -212,7 +216,9 @@ export class Rig implements Disposable {
       'find $1/* -maxdepth 0 -type f 2>/dev/null; find $1/results /var/lib/cni/results /var/lib/cni/networks -type f 2>/dev/null || true'
     const files = this.machine.shell(own, multusCache).split('\n')
     const links: { ifname: string }[] = JSON.parse(this.machine.ask(['ip', '-json', 'link']))
-    const usual = /^(lo|nic0|switch|cni0|enp6s0\.20)$/
+    // Links of the primary network are not ours: thick Multus keeps the namespace of a pod open until Go's next garbage collection, at most two
+    // minutes, and with it what nobody took out of it before it was deleted.
+    const usual = /^(lo|nic0|switch|cni0|enp6s0\.20|veth[0-9a-f]{8})$/
     const left = [
       ...this.leases(),
       ...files.filter((file) => file !== '' && !/\/(last_reserved_ip\.0|lock)$/.test(file)),
