@@ -29,7 +29,7 @@ async function start(): Promise<number> {
   const args = process.argv.slice(2)
   if (args[0] === 'agent') return await loadText('agent').main(args.slice(1))
   if (args[0] === 'install') return await loadText('install').main(args.slice(1), BERTH_VERSION)
-  return loadText('cli').main(args, dataDirOf(process.env), BERTH_VERSION)
+  return await loadText('cli').main(args, dataDirOf(process.env), BERTH_VERSION)
 }
 
 start().then(

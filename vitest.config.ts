@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const quick = ['test/{agent,shared,ipam,plugins,cli,install,packaging,contract,house,launcher}/**/*.test.ts']
+const quick = ['test/{agent,shared,ipam,plugins,cli,install,packaging,contract,house,lab,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
 const kubernetes = ['test/kubernetes/**/*.test.ts']
 /** What a caller can tell of a call, and nothing of its process: it must not know which door it came through. */
@@ -11,12 +11,16 @@ const bothDoors = [
   'dialects',
   'host-access*',
   'ipam',
+  'ipvlan',
   'layer3',
   'macvlan',
+  'nad',
+  'openstack',
   'order',
   'protocol*',
   'routes',
   'source-routing',
+  'vlan',
 ]
 
 const onTheKernel = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false }
@@ -26,6 +30,16 @@ export default defineConfig({
     // The quick ones need neither root nor the packaged program; the others need both and the whole machine.
     projects: [
       { test: { name: 'quick', include: quick, testTimeout: 20_000 } },
+      // Only in the VM that `make lab` starts, where a process costs much: one for all files.
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.lab.ts'],
+          setupFiles: 'test/lab/setup.ts',
+          isolate: false,
+          ...onTheKernel,
+        },
+      },
       { test: { name: 'thorough', include: thorough, ...onTheKernel } },
       { test: { name: 'kubernetes', include: kubernetes, ...onTheKernel } },
       {

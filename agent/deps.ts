@@ -27,6 +27,7 @@ class HostSocket extends NetlinkSocket {
 
 export class Resources implements Disposable {
   readonly store: Store
+  readonly #dataDir: string
   readonly #claims: GroupCommit
   readonly #turns = new Turns()
   readonly #host = new HostSocket()
@@ -35,6 +36,7 @@ export class Resources implements Disposable {
 
   constructor(dataDir: string, watch: Watch = unwatched) {
     this.#watch = watch
+    this.#dataDir = dataDir
     this.store = openStore(dataDir, { waitMs: 0, patienceMs, deferred: true })
     this.#claims = new GroupCommit(this.store, (claims) => watch.committed(claims))
   }
@@ -90,6 +92,7 @@ export class Resources implements Disposable {
     const isWanted = (): boolean => hasBegun || caller.isAlive()
     return {
       store: this.store,
+      dataDir: this.#dataDir,
       environment,
       root: caller.root,
       resident: true,

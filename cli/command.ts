@@ -46,7 +46,7 @@ export interface Command {
   readonly makesStore?: true
   /** Paragraphs at the end of the usage. */
   readonly notes?: string
-  run(options: Options, operand: string, context: Context): Outcome
+  run(options: Options, operand: string, context: Context): Outcome | Promise<Outcome>
 }
 
 /** The options of one command line. */
@@ -117,7 +117,7 @@ export function usageOf({ words, about, operand, options, notes }: Command): str
 }
 
 /** Reads what stands after a command's words and runs it. Throws UsageError. */
-export function runCommand(command: Command, args: readonly string[], context: Context): Outcome {
+export async function runCommand(command: Command, args: readonly string[], context: Context): Promise<Outcome> {
   const { values, positionals } = read(command, args)
   const options = new Options(values)
   if (options.flag('help')) return { stdout: usageOf(command) }
@@ -128,7 +128,7 @@ export function runCommand(command: Command, args: readonly string[], context: C
   if (dataDir !== undefined && command.makesStore !== true && !existsSync(dataDir)) {
     throw new Error(`Cannot read "${dataDir}": no such directory`)
   }
-  return command.run(options, positionals[0] ?? '', { ...context, dataDir: dataDir || context.dataDir })
+  return await command.run(options, positionals[0] ?? '', { ...context, dataDir: dataDir || context.dataDir })
 }
 
 function read(command: Command, args: readonly string[]): ReturnType<typeof parseArgs> {

@@ -16,11 +16,11 @@ function progressTo(terminal: boolean): (line: string, last: boolean) => void {
 }
 
 /** Runs one command, and returns the exit code: 0 done, 1 failed, 2 a command line that cannot be read. */
-export function main(args: readonly string[], dataDir: string, version: string): number {
+export async function main(args: readonly string[], dataDir: string, version: string): Promise<number> {
   setLogLevel(process.env.BERTH_LOG)
   const terminal = isatty(2)
   const progress = terminal || args.includes('--progress') ? progressTo(terminal) : undefined
-  const { stdout, stderr, exitCode } = run(args, {
+  const { stdout, stderr, exitCode } = await run(args, {
     dataDir,
     version,
     readStdin: () => readFileSync(0, 'utf8'),
@@ -37,5 +37,7 @@ export function main(args: readonly string[], dataDir: string, version: string):
 }
 
 if (import.meta.main) {
-  process.exitCode = main(process.argv.slice(2), dataDirOf(process.env), 'from the sources')
+  main(process.argv.slice(2), dataDirOf(process.env), 'from the sources').then((exitCode) => {
+    process.exitCode = exitCode
+  })
 }

@@ -10,6 +10,7 @@ import { release } from './leases/release.ts'
 import { show } from './leases/show.ts'
 import { sweep } from './leases/sweep.ts'
 import { printable } from './table.ts'
+import { vfList } from './vf/list.ts'
 
 const version: Command = {
   words: 'version',
@@ -19,7 +20,7 @@ const version: Command = {
   run: (_options, _operand, context) => ({ stdout: `${context.version}\n` }),
 }
 
-const commands = [list, show, release, check, sweep, hostLocal, whereabouts, version]
+const commands = [list, show, release, check, sweep, vfList, hostLocal, whereabouts, version]
 
 const usage = `Usage: berth <command> [options]
 
@@ -33,7 +34,7 @@ ${commands.map(({ words, summary }) => `  ${words.padEnd(18)}  ${summary}`).join
 Exit code: 0 done, 1 failed or something is wrong, 2 the command line cannot be read.
 
 "berth agent" is the resident process of a node, "berth install" puts the plugins on one; "--help" tells their options.
-The CNI plugins are the same program under other names: berth-macvlan, berth-ipam.
+The CNI plugins are the same program under other names: berth-macvlan, berth-ipvlan, berth-sriov, berth-ipam.
 `
 
 /** The command that the arguments begin with, and the rest of them. */
@@ -42,9 +43,9 @@ function find(args: readonly string[]): { command: Command; rest: string[] } | u
   return command && { command, rest: args.slice(command.words.split(' ').length) }
 }
 
-function runFound(args: readonly string[], context: Context): Outcome {
+async function runFound(args: readonly string[], context: Context): Promise<Outcome> {
   const found = find(args)
-  if (found !== undefined) return runCommand(found.command, found.rest, context)
+  if (found !== undefined) return await runCommand(found.command, found.rest, context)
   if (args[0] === 'help' || args.includes('--help') || args.includes('-h')) return { stdout: usage }
   const words = args.filter((arg) => !arg.startsWith('-')).slice(0, 2)
   throw new UsageError(words.length === 0 ? 'no command given' : `unknown command "${words.join(' ')}"`)
@@ -64,9 +65,9 @@ export interface Answer {
 }
 
 /** Runs one command line. Whatever goes wrong is in the answer. */
-export function run(args: readonly string[], context: Context): Answer {
+export async function run(args: readonly string[], context: Context): Promise<Answer> {
   try {
-    return { stderr: '', exitCode: 0, ...runFound(args, context) }
+    return { stderr: '', exitCode: 0, ...(await runFound(args, context)) }
   } catch (error) {
     const message = `berth: ${printable(explain(error))}\n`
     if (!(error instanceof UsageError)) return { stdout: '', stderr: message, exitCode: 1 }

@@ -10,7 +10,8 @@ import { writeAll } from '../shared/write.ts'
 import { clusterWarning } from './api-server.ts'
 import { applySteps, takeInstallLock } from './apply.ts'
 import { readFileSet } from './file-set.ts'
-import type { FileSet } from './layout.ts'
+import { statOf } from './files.ts'
+import { type FileSet, ownFolder } from './layout.ts'
 import { type InstallWish, readCommandLine, usage } from './options.ts'
 import { placesOf } from './places.ts'
 import { describe, type PlanWish, planInstall, planUninstall, type Step, wishedNames } from './plan.ts'
@@ -65,7 +66,9 @@ async function run(wish: InstallWish, version: string): Promise<void> {
     for (const step of plan()) say(`would ${describe(step, planWish)}`)
     return
   }
-  using _lock = await lock(binDir)
+  // Where nothing is installed, looking for it makes nothing either.
+  const isThere = statOf(join(binDir, ownFolder)) !== undefined
+  using _lock = wish.uninstall && !isThere ? undefined : await lock(binDir)
   applySteps(plan(), { ...planWish, set }, say)
   say(wish.uninstall ? 'nothing of ours is left' : `installed ${set.id}`)
   const warning = credentials && (await clusterWarning(credentials))

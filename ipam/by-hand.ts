@@ -1,9 +1,10 @@
 /** What an administrator asks of single leases: whose is this, is it in use, release it. */
 import { type Ip, parseIp, sameIp } from '../shared/address.ts'
+import { describeKey } from '../shared/attachment.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { attachmentName, keptName } from './ledger/names.ts'
-import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, offenderOf, recordKey } from './ledger/record.ts'
+import { type AttachmentRecord, leaseIp, leaseSpace, offenderOf, recordKey } from './ledger/record.ts'
 import type { Kept, Store } from './ledger/store.ts'
 import { defaultSpace } from './plan.ts'
 import { inUse, isAlive, type Node } from './sweep.ts'

@@ -5,20 +5,13 @@
  */
 
 import { type Ip, sameIp, spanContains } from '../shared/address.ts'
+import { describeKey, sameKey } from '../shared/attachment.ts'
 import type { Instant } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { sameNetns } from '../shared/host/netns.ts'
 import { type Grant, grantAgain } from './decide.ts'
-import {
-  type AttachmentRecord,
-  describeKey,
-  type Lease,
-  leaseIp,
-  leaseSpace,
-  recordKey,
-  sameKey,
-} from './ledger/record.ts'
+import { type AttachmentRecord, type Lease, leaseIp, leaseSpace, recordKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 import type { Plan } from './plan.ts'
 import { type Claim, newRecord, Round } from './round.ts'

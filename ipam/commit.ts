@@ -2,10 +2,11 @@
  * Claims of a resident process: those that arrive while others are being written wait, and are then written together. One sync
  * of the disk for all of them is what makes thousands a second durable.
  */
+
+import { describeKey } from '../shared/attachment.ts'
 import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { type Claim, type Claimed, claimTogether } from './claim.ts'
-import { describeKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 
 /** More would make the first ones of a batch wait for the last ones' decisions. */

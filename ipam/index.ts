@@ -1,4 +1,6 @@
 /** The IPAM's door: what the plugins, and whoever else keeps attachments, may use of it. */
+
+import { describeKey, sameKey } from '../shared/attachment.ts'
 import { wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { keyValue, nearMisses } from '../shared/cni/keys.ts'
@@ -9,7 +11,7 @@ import { claimOf, thisNode } from './asked.ts'
 import { checkFree } from './claim.ts'
 import { dialectFor } from './dialects/index.ts'
 import { FileStore } from './ledger/file-store.ts'
-import { type AttachmentRecord, describeKey, leaseIp, leaseSpace, recordKey, sameKey } from './ledger/record.ts'
+import { type AttachmentRecord, leaseIp, leaseSpace, recordKey } from './ledger/record.ts'
 import type { Store, StoreOptions } from './ledger/store.ts'
 import { emptyPlan, type Plan } from './plan.ts'
 import { type Conflict, claimInstead } from './quarantine.ts'

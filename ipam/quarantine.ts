@@ -1,8 +1,9 @@
 /** Addresses that strangers use: kept out of use for a while, and others claimed in their place. */
 import { formatIp, type Ip, sameIp } from '../shared/address.ts'
+import { describeKey } from '../shared/attachment.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { type Claim, lostRacesMax, tooManyLost } from './claim.ts'
-import { type AttachmentRecord, describeKey, type Lease, leaseIp, recordKey } from './ledger/record.ts'
+import { type AttachmentRecord, type Lease, leaseIp, recordKey } from './ledger/record.ts'
 import type { Store } from './ledger/store.ts'
 import { Round } from './round.ts'
 

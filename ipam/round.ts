@@ -1,18 +1,11 @@
 /** One stay in the lock: what is decided in it, and the records of that. */
 
 import { formatCidr, formatIp, type Ip, sameIp, spanContains } from '../shared/address.ts'
+import { describeKey } from '../shared/attachment.ts'
 import type { Instant } from '../shared/clock.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { decide, type Grant, type Held, type RequestedAddress } from './decide.ts'
-import {
-  type AttachmentRecord,
-  describeKey,
-  type Lease,
-  leaseIp,
-  leaseSpace,
-  recordFormat,
-  recordKey,
-} from './ledger/record.ts'
+import { type AttachmentRecord, type Lease, leaseIp, leaseSpace, recordFormat, recordKey } from './ledger/record.ts'
 import type { Order, Store } from './ledger/store.ts'
 import { defaultSpace, type Plan } from './plan.ts'
 import type { Node } from './sweep.ts'

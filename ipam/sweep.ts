@@ -2,13 +2,15 @@
  * Finding what nobody holds any more: attachments of an earlier boot, attachments whose namespace is gone, and addresses kept
  * too long. In doubt something is held: a leaked address costs an address, one that is given twice costs two pods.
  */
+
+import { describeKey } from '../shared/attachment.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey } from '../shared/cni/request.ts'
 import { type Living, livingNamespaces, stillUsed } from '../shared/host/living.ts'
 import { netnsAlive } from '../shared/host/netns.ts'
 import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
-import { type AttachmentRecord, describeKey, leaseIp, offenderOf, recordKey } from './ledger/record.ts'
+import { type AttachmentRecord, leaseIp, offenderOf, recordKey } from './ledger/record.ts'
 import { isAhead, isExpired, type Kept, type Store } from './ledger/store.ts'
 import { checkHeld } from './lock/held.ts'
 

@@ -63,22 +63,14 @@ async function addForeign(request: Request, deps: Deps, type: string): Promise<R
   return result
 }
 
-/**
- * What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG, also for a network
- * that is one of a VLAN: no plugin here makes one, and the pod would be in the untagged network with addresses of the other.
- */
+/** What the attachment's addresses come from; with a foreign IPAM that is not for us to know. Throws ERR_CONFIG. */
 export function planFor(request: Request, { root, resident }: Deps): Plan {
   const type = request.config.ipam?.type
   if (type === ipamType) {
     const plan = planOf(request, root)
     // The wire has a fifth of a second to answer.
     if (plan.probe && resident) throw new Declined()
-    const { vlan = 0 } = plan.link
-    // 0 is no VLAN.
-    if (vlan === 0) return plan
-    throw new CniError('ERR_CONFIG', `Cannot attach to vlan ${vlan}: "${request.config.type}" makes no VLAN`, {
-      details: `leave "vlan" out of "ipam.networks" when "master" is the link of VLAN ${vlan}`,
-    })
+    return plan
   }
   if (type !== undefined && type !== '' && type === request.config.type) {
     throw new CniError('ERR_CONFIG', `Cannot use "${type}" as ipam.type: it is the main plugin itself`)

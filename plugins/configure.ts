@@ -67,11 +67,14 @@ export async function awaitDetection(
   }
 }
 
-/** Gives the link its addresses, routes and rules and sets it up, with `more` in the same send. Throws ERR_KERNEL with the kernel's words. */
+/**
+ * Gives the link its addresses, routes and rules and sets it up, with `more` in the same send; `mac` where it has one of its own.
+ * Throws ERR_KERNEL with the kernel's words.
+ */
 export function configureLink(
   socket: NetlinkSocket,
   netns: Netns,
-  link: { name: string; index: number; mac: string },
+  link: { name: string; index: number; mac: string | undefined },
   result: Result,
   layer3: Layer3,
   more: readonly Step[] = [],
@@ -93,7 +96,9 @@ export function configureLink(
     const details = JSON.stringify({ ips: result.ips, routes: result.routes })
     // Two links of one master cannot be up with the same MAC.
     const why =
-      error.code === 'EADDRINUSE' ? `mac "${link.mac}" is in use on its master: ${error.message}` : error.message
+      error.code === 'EADDRINUSE' && link.mac !== undefined
+        ? `mac "${link.mac}" is in use on its master: ${error.message}`
+        : error.message
     throw new CniError('ERR_KERNEL', `Cannot configure "${link.name}": ${why}`, { details, cause: error })
   }
 }

@@ -9,6 +9,8 @@ type Awaitable<T> = T | Promise<T>
 
 export interface Deps {
   readonly store: Store
+  /** Where attachments, leases and held VFs are kept. */
+  readonly dataDir: string
   /** The environment for delegated plugins: that of the caller. */
   readonly environment: Readonly<Record<string, string | undefined>>
   /** What leads to the caller's root directory; '' when it is this process's own. */

@@ -7,11 +7,18 @@ import { newestVersion, supportedVersions } from '../shared/cni/versions.ts'
 import { log, timedNow } from '../shared/log.ts'
 import { Declined, type Deps, type Plugin } from './deps.ts'
 import { ipamPlugin } from './ipam/plugin.ts'
+import { ipvlanPlugin } from './ipvlan/plugin.ts'
 import { macvlanPlugin } from './macvlan/plugin.ts'
 import { withOwnIpam } from './own-ipam.ts'
+import { sriovPlugin } from './sriov/plugin.ts'
 
 /** The CNI `type`s this program answers to. */
-const plugins: Readonly<Record<string, Plugin>> = { 'berth-macvlan': macvlanPlugin, 'berth-ipam': ipamPlugin }
+const plugins: Readonly<Record<string, Plugin>> = {
+  'berth-macvlan': macvlanPlugin,
+  'berth-ipvlan': ipvlanPlugin,
+  'berth-sriov': sriovPlugin,
+  'berth-ipam': ipamPlugin,
+}
 
 /** Also for an alias of one that there is: nobody calls the program by it who was not installed as it. */
 export const isPluginName = (name: string): boolean => Object.hasOwn(plugins, ownName(name))

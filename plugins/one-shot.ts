@@ -7,9 +7,11 @@ import { NetlinkSocket } from '../shared/host/netlink.ts'
 import type { Deps } from './deps.ts'
 
 export function oneShotDeps(environment: Deps['environment']): Deps {
-  const store = openStore(dataDirOf(environment))
+  const dataDir = dataDirOf(environment)
+  const store = openStore(dataDir)
   return {
     store,
+    dataDir,
     environment,
     root: '',
     resident: false,

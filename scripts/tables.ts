@@ -11,6 +11,7 @@ import { hostLocalKeyDocs, hostLocalShape } from '../ipam/dialects/host-local.ts
 import { netConfigKeyDocs, netConfigShape } from '../ipam/dialects/netconfig.ts'
 import { staticKeyDocs, staticShape } from '../ipam/dialects/static.ts'
 import { whereaboutsKeyDocs, whereaboutsShape } from '../ipam/dialects/whereabouts.ts'
+import { ipvlanKeyDocs, ipvlanShape } from '../plugins/ipvlan/config.ts'
 import { macvlanKeyDocs, macvlanShape } from '../plugins/macvlan/config.ts'
 import { errorTable } from '../shared/cni/errors.ts'
 
@@ -60,6 +61,7 @@ function errorsTable(): string {
 
 const tables: Record<string, string> = {
   'macvlan keys': keyTable(macvlanShape, macvlanKeyDocs),
+  'ipvlan keys': keyTable(ipvlanShape, ipvlanKeyDocs),
   'ipam keys': keyTable(berthShape(), berthKeyDocs),
   'whereabouts keys': keyTable(whereaboutsShape(), whereaboutsKeyDocs),
   'host-local keys': keyTable(hostLocalShape(), hostLocalKeyDocs),

@@ -6,7 +6,9 @@ import {
   closeSync,
   constants,
   existsSync,
+  fdatasync,
   fdatasyncSync,
+  fsync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -21,6 +23,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import { promisify } from 'node:util'
 import { log } from './log.ts'
 import { messageOf } from './message.ts'
 
@@ -124,6 +127,46 @@ export function createExclusive(path: string, temporary: string, content: string
   }
 }
 
+const fdatasyncAsync = promisify(fdatasync)
+const fsyncAsync = promisify(fsync)
+
+/**
+ * Makes a name that has its content, and both are on disk when this resolves; false when somebody has the name. The disk is waited for
+ * in a thread. Two callers may try at once: each writes a file of its own.
+ */
+export async function createDurable(path: string, content: string): Promise<boolean> {
+  const temporary = `${dirname(path)}/.new,${basename(path)},${process.pid},${++temporaries}`
+  const fd = createFile(temporary, content)
+  try {
+    await fdatasyncAsync(fd)
+    if (!linkExclusive(temporary, path)) return false
+  } finally {
+    closeSync(fd)
+    discardName(temporary)
+  }
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await fsyncAsync(directory)
+  } finally {
+    closeSync(directory)
+  }
+  return true
+}
+let temporaries = 0
+
+/** Gives a file another content, at one instant, and both are on disk when this returns. Callers hold what others would write it under. */
+export function replaceDurable(path: string, content: string): void {
+  const temporary = `${dirname(path)}/.new,${basename(path)}`
+  try {
+    writeDurable(temporary, content)
+    renameSync(temporary, path)
+  } catch (error) {
+    discardName(temporary)
+    throw error
+  }
+  syncDirectory(dirname(path))
+}
+
 /** Removes a name that does no harm if it stays: what fails is a warning. */
 export function discardName(path: string): void {
   try {
@@ -186,19 +229,6 @@ export function replaceUnsynced(path: string, content: string): void {
   const temporary = `${dirname(path)}/.new,${basename(path)}`
   writeUnsynced(temporary, content)
   renameSync(temporary, path)
-}
-
-/** Replaces a file whole; afterwards either is on disk, and nothing between. Only our user may read it. One caller at a time. */
-export function replaceDurable(path: string, content: string): void {
-  const temporary = `${dirname(path)}/.new,${basename(path)}`
-  try {
-    writeDurable(temporary, content)
-    renameSync(temporary, path)
-  } catch (error) {
-    discardName(temporary)
-    throw error
-  }
-  syncDirectory(dirname(path))
 }
 
 /** Gives a file a name that another one has, at one instant. Callers hold a lock: the passing name is one for all. */

@@ -1,6 +1,7 @@
 /** `berth leases sweep`: releases what nobody holds any more. */
 import { type Entry, type Swept, sweepLeases } from '../../ipam/admin.ts'
 import { openStore } from '../../ipam/index.ts'
+import { Holdings, type SweptVfs, sweepVfs } from '../../vf/index.ts'
 import { type Command, dryRunOption, jsonOption, UsageError } from '../command.ts'
 import { json, table } from '../table.ts'
 import { keptJson, leaseColumns, leaseRows } from './rows.ts'
@@ -34,15 +35,31 @@ function rowsOf({ released, waiting, expired, leftOver, damaged }: Swept): strin
   ]
 }
 
+/** Under the columns of leases, the VF in the place of the address. */
+const vfRows = ({ restored, waiting, failed, damaged }: SweptVfs): string[][] => [
+  ...Object.entries({ restored, waiting, failed }).flatMap(([state, holdings]) =>
+    holdings.map(({ address, network, containerId, ifName, heldSince }) => [
+      state,
+      address,
+      network,
+      containerId,
+      ifName,
+      '-',
+      heldSince,
+    ]),
+  ),
+  ...damaged.map((path) => ['damaged', path]),
+]
+
 /** For who asks often, and has no use for a list of thousands. */
-const totalsOf = (swept: Swept): Record<string, number> =>
+const totalsOf = (swept: Swept | SweptVfs): Record<string, number> =>
   Object.fromEntries(Object.entries(swept).map(([what, list]: [string, readonly unknown[]]) => [what, list.length]))
 
 export const sweep: Command = {
   words: 'leases sweep',
   summary: 'release what nobody holds any more',
-  about:
-    'Releases attachments of an earlier boot, those whose network namespace is gone, and what was kept long enough.',
+  about: `Releases attachments of an earlier boot, those whose network namespace is gone, and what was kept long enough.
+The VFs of such attachments are given back to the node as they were.`,
   options: {
     grace: {
       type: 'string',
@@ -55,17 +72,24 @@ export const sweep: Command = {
   },
   notes: `What is found gone for the first time is "waiting": the next sweep after the grace period releases it.
 Imported leases are never swept: nobody told their namespaces.`,
-  run(options, _operand, { dataDir }) {
+  async run(options, _operand, { dataDir }) {
     const graceMs = graceOf(options.text('grace') ?? '60') * 1000
-    const swept = sweepLeases(openStore(dataDir), graceMs, options.flag('dry-run'))
-    if (options.flag('json') && options.flag('totals')) return { stdout: json(totalsOf(swept)) }
+    const dryRun = options.flag('dry-run')
+    const store = openStore(dataDir)
+    // First: while a VF is in its pod, the addresses on it are too.
+    const holdings = new Holdings(dataDir, () => store.shared)
+    const hold = (key: Parameters<typeof store.hold>[0]): Disposable => store.hold(key)
+    const vfs = await sweepVfs(holdings, { nowMs: Date.now(), graceMs, dryRun, hold })
+    const swept = sweepLeases(store, graceMs, dryRun)
+    if (options.flag('json') && options.flag('totals')) {
+      return { stdout: json({ ...totalsOf(swept), vfs: totalsOf(vfs) }) }
+    }
     if (options.flag('json')) {
       const expired = swept.expired.map((kept) => keptJson({ record: kept.record, kept }))
-      return { stdout: json({ dryRun: options.flag('dry-run'), ...swept, expired }) }
+      return { stdout: json({ dryRun, ...swept, expired, vfs }) }
     }
-    const rows = rowsOf(swept)
-    const note =
-      options.flag('dry-run') && rows.length > 0 ? 'nothing was changed: this is what a sweep would do\n' : ''
+    const rows = [...rowsOf(swept), ...vfRows(vfs)]
+    const note = dryRun && rows.length > 0 ? 'nothing was changed: this is what a sweep would do\n' : ''
     return { stdout: rows.length === 0 ? 'nothing to sweep\n' : table(['WHAT', ...leaseColumns], rows) + note }
   },
 }

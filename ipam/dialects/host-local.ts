@@ -7,7 +7,7 @@ import { cidrNetwork, familyBits, formatIp, sameIp } from '../../shared/address.
 import { keyed, keyValue, readKeys, text, textOrNone } from '../../shared/cni/keys.ts'
 import { type Dns, routesSchema } from '../../shared/cni/result.ts'
 import * as z from '../../shared/cni/schema.ts'
-import { crc32 } from '../ledger/crc32.ts'
+import { crc32 } from '../../shared/crc32.ts'
 import { type Plan, type Range, usableSpan } from '../plan.ts'
 import {
   berthKeyDocs,

@@ -45,7 +45,7 @@ export function netConfigShape() {
 /** What the keys mean, for the README's table (scripts/tables.ts). */
 export const netConfigKeyDocs: Record<keyof ReturnType<typeof netConfigShape>, string> = {
   networks:
-    'the `spec.networks` of a NetConfig: `{name, mtu, dnsDomain, subnets}`, a subnet being `{name, cidr, vlan, gateway, allocationRanges: [{start, end}], excludeAddresses, routes: [{destination, nexthop}], dnsDomain}`; its ranges are tried in order, none means all of it; a requested one with a `vlan` other than 0 is refused by `berth-macvlan`, which makes no VLAN: name its link as `master` and leave `vlan` out',
+    'the `spec.networks` of a NetConfig: `{name, mtu, dnsDomain, subnets}`, a subnet being `{name, cidr, vlan, gateway, allocationRanges: [{start, end}], excludeAddresses, routes: [{destination, nexthop}], dnsDomain}`; its ranges are tried in order, none means all of it; its `vlan` is the one of the `master` that `berth-macvlan` and `berth-ipvlan` attach to',
   request:
     '`{name, subnetName, fixedIP, defaultRoute}` for each address: `fixedIP` may lie outside the ranges, `defaultRoute` goes through the gateway of the subnet, once in a family; none: the first subnet of the network named like the CNI network, or of the only one',
 }

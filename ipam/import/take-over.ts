@@ -5,19 +5,11 @@
  * Running it again changes nothing: what is recorded already is counted, what a kill left half done is completed.
  */
 import { type Cidr, cidrSpan, formatCidr, formatIp, type Ip, spanContains } from '../../shared/address.ts'
+import { describeKey, sameKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { type AttachmentKey, checkKey } from '../../shared/cni/request.ts'
 import { addressName, attachmentName, leaseNames } from '../ledger/names.ts'
-import {
-  type AttachmentRecord,
-  describeKey,
-  type Lease,
-  leaseIp,
-  leaseSpace,
-  recordFormat,
-  recordKey,
-  sameKey,
-} from '../ledger/record.ts'
+import { type AttachmentRecord, type Lease, leaseIp, leaseSpace, recordFormat, recordKey } from '../ledger/record.ts'
 import type { Store } from '../ledger/store.ts'
 import { defaultSpace } from '../plan.ts'
 import { type Node, sweepEarlierBoots } from '../sweep.ts'

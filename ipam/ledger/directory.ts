@@ -1,6 +1,7 @@
 /** The directory of leases: its names, and the records they lead to. Reading only. */
 import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { type Ip, type Span, spanContains } from '../../shared/address.ts'
+import { describeKey, sameKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, readIfExists } from '../../shared/disk.ts'
@@ -14,7 +15,7 @@ import {
   parseAddressName,
   parseAttachmentName,
 } from './names.ts'
-import { type AttachmentRecord, describeKey, holdsAddress, parseRecord, recordKey, sameKey } from './record.ts'
+import { type AttachmentRecord, holdsAddress, parseRecord, recordKey } from './record.ts'
 import type { Kept, Listing } from './store.ts'
 
 /** Far more than the longest record; what is larger is not one of ours. */
@@ -119,6 +120,19 @@ export class LeaseDirectory {
       .toArray()
   }
 
+  #recordNamed(name: string): AttachmentRecord | 'damaged' | undefined {
+    const key = parseAttachmentName(name)
+    return key === undefined ? 'damaged' : this.record(key)
+  }
+
+  /** All attachments' records, one read at a time, for who may have seen enough before the last one. */
+  *records(): Generator<AttachmentRecord | 'damaged', void> {
+    for (const name of this.eachName()) {
+      const record = isAttachmentName(name) ? this.#recordNamed(name) : undefined
+      if (record !== undefined) yield record
+    }
+  }
+
   list(): Listing {
     const records: AttachmentRecord[] = []
     const kept: Kept[] = []
@@ -130,8 +144,7 @@ export class LeaseDirectory {
         // Without the lock it may have been taken up since.
         else if (this.has(name)) damaged.push(name)
       } else if (isAttachmentName(name)) {
-        const key = parseAttachmentName(name)
-        const record = key === undefined ? 'damaged' : this.record(key)
+        const record = this.#recordNamed(name)
         if (record === 'damaged') damaged.push(name)
         else if (record !== undefined) records.push(record)
       }

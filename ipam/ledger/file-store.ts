@@ -8,6 +8,7 @@
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import type { Ip, Span } from '../../shared/address.ts'
+import { describeKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { inDirectory, isErrno, makeDirectory, removeName } from '../../shared/disk.ts'
@@ -32,7 +33,7 @@ import {
 import { NodeNotes } from './node-notes.ts'
 import { FileOrder } from './order.ts'
 import { putRecords } from './put.ts'
-import { type AttachmentRecord, describeKey, recordKey, renderRecord } from './record.ts'
+import { type AttachmentRecord, recordKey, renderRecord } from './record.ts'
 import { recoverLeases } from './recover.ts'
 import { dropLeftOver, replaceRecord, settle } from './replace.ts'
 import { Spares } from './spares.ts'
@@ -152,9 +153,9 @@ export class FileStore implements Store {
     return this.#files.holder(space, ip)
   }
 
-  list(): Listing {
-    return this.#files.list()
-  }
+  list = (): Listing => this.#files.list()
+
+  records = (): Iterable<AttachmentRecord | 'damaged'> => this.#files.records()
 
   order(space: string, span: Span): Order {
     makeDirectory(this.#orders)

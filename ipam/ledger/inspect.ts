@@ -1,5 +1,6 @@
 /** The consistency check: every name of the lease directory against every record, without changing anything. */
 import { formatIp } from '../../shared/address.ts'
+import { describeKey, sameKey } from '../../shared/attachment.ts'
 import type { LeaseDirectory } from './directory.ts'
 import {
   addressName,
@@ -13,7 +14,7 @@ import {
   parseTemporaryName,
   temporaryName,
 } from './names.ts'
-import { type AttachmentRecord, describeKey, holdsAddress, leaseIp, leaseSpace, recordKey, sameKey } from './record.ts'
+import { type AttachmentRecord, holdsAddress, leaseIp, leaseSpace, recordKey } from './record.ts'
 import type { Finding } from './store.ts'
 
 type File = AttachmentRecord | 'damaged'

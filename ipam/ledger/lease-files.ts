@@ -6,6 +6,7 @@
  */
 import { statSync } from 'node:fs'
 import type { Ip } from '../../shared/address.ts'
+import { describeKey, sameKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { isErrno, linkExclusive, makeDirectory, removeName, renameAt, replaceName, setTime } from '../../shared/disk.ts'
@@ -15,7 +16,7 @@ import { checkHeld } from '../lock/held.ts'
 import { LeaseDirectory, leasesPath } from './directory.ts'
 import { attachmentName, isKeptFor, keptNameOf, leaseNames, parseAddressName } from './names.ts'
 import { noteFreed } from './order.ts'
-import { type AttachmentRecord, describeKey, leaseIp, recordKey, sameKey } from './record.ts'
+import { type AttachmentRecord, leaseIp, recordKey } from './record.ts'
 
 interface LeaseHooks {
   /** Something is not kept any more. */

@@ -1,8 +1,8 @@
 /** The file names of the store (ipam/FORMAT.md). Pure. */
 import { formatIp, type Ip, parseIp, type Span } from '../../shared/address.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
+import { crc32 } from '../../shared/crc32.ts'
 import { defaultSpace } from '../plan.ts'
-import { crc32 } from './crc32.ts'
 import { type AttachmentRecord, leaseIp, leaseSpace, recordKey } from './record.ts'
 
 /** No file system that matters takes a longer name. */

@@ -1,11 +1,12 @@
 /** Making new records durable, several at once with one sync (ipam/FORMAT.md). */
 import type { Ip } from '../../shared/address.ts'
+import { describeKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import { discardName } from '../../shared/disk.ts'
 import type { Durable } from './durable.ts'
 import type { LeaseFiles } from './lease-files.ts'
 import { attachmentName, temporaryName } from './names.ts'
-import { type AttachmentRecord, describeKey, recordKey, renderRecord } from './record.ts'
+import { type AttachmentRecord, recordKey, renderRecord } from './record.ts'
 
 function refuseTwice(records: readonly AttachmentRecord[]): void {
   const names = records.map((record) => attachmentName(recordKey(record)))

@@ -4,8 +4,8 @@ import { type Ip, parseCidr, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import * as z from '../../shared/cni/schema.ts'
+import { crc32 } from '../../shared/crc32.ts'
 import { defaultSpace } from '../plan.ts'
-import { crc32 } from './crc32.ts'
 
 export const recordFormat = 1
 
@@ -28,8 +28,19 @@ function makeSchema() {
         space: z.optional(text),
       }),
     ),
-    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. `hostAccess`: the index of the master whose host-side link leads to it. */
-    link: z.optional(z.strictObject({ index, mac: z.optional(text), hostAccess: z.optional(index) })),
+    /** The link that the attachment makes, chosen before it exists; absent when a foreign plugin makes it. No MAC: one made of the address. */
+    link: z.optional(
+      z.strictObject({
+        index,
+        mac: z.optional(text),
+        /** The index of the master whose host-side link leads to it. */
+        hostAccess: z.optional(index),
+        /** The master and the mode of an ipvlan: all of a master have one mode. */
+        ipvlan: z.optional(z.strictObject({ master: index, mode: z.enum(['l2', 'l3', 'l3s']) })),
+        /** The index of the VLAN link that it stands on, and that goes with the last attachment that has it. */
+        vlan: z.optional(index),
+      }),
+    ),
     /** The pod's namespace: where it was, and what tells it from every other one of this boot. */
     netns: z.optional(z.strictObject({ path: text, dev: z.number(), ino: z.number() })),
     pod: z.optional(z.strictObject({ namespace: z.optional(text), name: z.optional(text), uid: z.optional(text) })),
@@ -54,13 +65,6 @@ export const recordKey = ({ network, containerId, ifName }: AttachmentRecord): A
   containerId,
   ifName,
 })
-
-/** `"ctr-1/eth0" of network "storage"`, as messages name a holder. */
-export const describeKey = ({ network, containerId, ifName }: AttachmentKey): string =>
-  `"${containerId}/${ifName}" of network "${network}"`
-
-export const sameKey = (a: AttachmentKey, b: AttachmentKey): boolean =>
-  a.network === b.network && a.containerId === b.containerId && a.ifName === b.ifName
 
 /** The address of a lease. The text was verified when the record was read or made. */
 export function leaseIp(lease: Lease): Ip {

@@ -5,6 +5,7 @@
  * key finds both files, and the names say how far it came: as long as the earlier one is whole nothing was taken from it.
  */
 import type { Ip } from '../../shared/address.ts'
+import { sameKey } from '../../shared/attachment.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { linkExclusive, removeName, replaceName } from '../../shared/disk.ts'
 import { log } from '../../shared/log.ts'
@@ -12,7 +13,7 @@ import { messageOf } from '../../shared/message.ts'
 import type { Durable } from './durable.ts'
 import type { LeaseFiles } from './lease-files.ts'
 import { attachmentName, leaseNames, temporaryName } from './names.ts'
-import { type AttachmentRecord, leaseIp, recordKey, renderRecord, sameKey } from './record.ts'
+import { type AttachmentRecord, leaseIp, recordKey, renderRecord } from './record.ts'
 
 /** Claims for the next file what the attachment does not have; the address that somebody else has, and then it claims nothing. */
 function claimMissing(files: LeaseFiles, file: string, next: AttachmentRecord): Ip | undefined {

@@ -150,6 +150,9 @@ export interface Store extends Disposable {
 
   list(): Listing
 
+  /** All attachments' records, one read at a time, for who may have seen enough before the last one. */
+  records(): Iterable<AttachmentRecord | 'damaged'>
+
   /** When a sweep first found something gone, by whatever it calls it; milliseconds since the epoch. */
   firstLooks(host: string): Map<string, number>
   setFirstLooks(host: string, looks: ReadonlyMap<string, number>): void

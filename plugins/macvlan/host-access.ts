@@ -16,6 +16,7 @@ import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import type { Undo } from '../../shared/undo.ts'
 import type { RecordedLink } from '../addresses.ts'
+import { findMaster } from '../child/master.ts'
 import type { Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import {
@@ -31,7 +32,6 @@ import {
 } from './access.ts'
 import { macvlanConfig } from './config.ts'
 import { findHostLink, hostLinkKey, nodeAddresses, tellHostLink, withdraw } from './host-link.ts'
-import { findMaster } from './master.ts'
 
 interface PodLink {
   readonly name: string

@@ -1,45 +1,39 @@
-/** berth-macvlan: its verbs. */
-import { ipamKeyWarnings, ipamType } from '../../ipam/index.ts'
-import { CniError, orUnavailable } from '../../shared/cni/errors.ts'
-import type { NetlinkSocket } from '../../shared/host/netlink.ts'
-import { checkAddressesReady, collectFor, isForeign } from '../addresses.ts'
-import type { Plugin } from '../deps.ts'
-import { add } from './add.ts'
-import { check } from './check.ts'
+/** berth-macvlan: links with a MAC of their own on a master. */
+import { CniError } from '../../shared/cni/errors.ts'
+import { createMacvlan } from '../../shared/host/new-links.ts'
+import type { ChildKind } from '../child/kind.ts'
+import { childPlugin } from '../child/plugin.ts'
+import { refuseNoAccess } from './access.ts'
 import { type MacvlanConfig, macvlanConfig, macvlanKeyWarnings } from './config.ts'
-import { del } from './del.ts'
-import { collectHostAccess } from './host-access.ts'
-import { findMaster } from './master.ts'
+import { checkHostAccess, collectHostAccess, grantHostAccess, withdrawHostAccess } from './host-access.ts'
 
-/** An ADD would succeed on a master that is down, and give its pod a wire that leads nowhere. */
-function checkMaster(host: NetlinkSocket, config: MacvlanConfig): void {
-  const master = findMaster(host, config)
-  if (!master.up) throw new CniError('ERR_CONFIG', `Cannot use master "${master.name}": it is down`)
-}
+const macvlan: ChildKind<MacvlanConfig> = {
+  name: 'macvlan',
+  readConfig: macvlanConfig,
+  keyWarnings: macvlanKeyWarnings,
 
-export const macvlanPlugin: Plugin = {
-  add,
-  del,
-  check,
-
-  async gc(request, deps) {
-    await collectFor(request, deps)
-    await collectHostAccess(request, deps)
+  refuse(config) {
+    if (config.hostAccess) refuseNoAccess(config)
   },
 
-  async status(request, deps) {
-    const config = macvlanConfig(request)
-    // A master in the container cannot be looked for before there is one.
-    if (!config.masterInContainer) {
-      using host = deps.openHost()
-      orUnavailable(() => checkMaster(host, config), 'ERR_LIMITED')
-    }
-    await checkAddressesReady(request, deps)
+  refuseOn({ mode, mac }) {
+    if (mode !== 'passthru' || mac === undefined) return
+    throw new CniError('ERR_CONFIG', `Cannot use mac "${mac}": in mode "passthru" the link has its master's`)
   },
 
-  keyWarnings: (request) => [
-    ...macvlanKeyWarnings(request),
-    ...(request.config.ipam?.type === ipamType ? ipamKeyWarnings(request) : []),
-  ],
-  stops: isForeign,
+  hasOwnMac: true,
+  macOn: ({ mode, mac }, master) => (mode === 'passthru' ? master.mac : mac),
+  recorded: ({ hostAccess }, master) => (hostAccess ? { hostAccess: master.index } : {}),
+  create: (socket, spec, { mode, broadcastQueueLength }) =>
+    createMacvlan(socket, { ...spec, mode, broadcastQueueLength }),
+  whyBusy: 'it has ipvlans, a link in mode "passthru", or is a port of a bridge or a bond: ',
+  modeOf: ({ macvlanMode }) => macvlanMode,
+  hostAccess: {
+    grant: grantHostAccess,
+    withdraw: withdrawHostAccess,
+    check: checkHostAccess,
+    collect: collectHostAccess,
+  },
 }
+
+export const macvlanPlugin = childPlugin(macvlan)

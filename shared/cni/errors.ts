@@ -36,10 +36,10 @@ export const errorTable = {
   ERR_LIMITED: {
     code: 51,
     retryable: true,
-    when: 'STATUS: the master is missing or down, so an ADD would be of no use now and what is attached may be cut off',
+    when: 'STATUS: the master or the PF is missing or down, so an ADD would be of no use now and what is attached may be cut off',
   },
-  ERR_EXHAUSTED: { code: 100, retryable: true, when: 'a range has no free address' },
-  ERR_TAKEN: { code: 101, retryable: true, when: 'a requested address is held by another attachment' },
+  ERR_EXHAUSTED: { code: 100, retryable: true, when: 'a range has no free address, or a PF no free VF' },
+  ERR_TAKEN: { code: 101, retryable: true, when: 'a requested address or VF is held by another attachment' },
   ERR_KERNEL: { code: 102, retryable: true, when: 'the kernel refused a change; the message carries its words' },
   ERR_CONFLICT: { code: 103, retryable: false, when: 'the attachment or its interface exists already' },
   ERR_DAMAGED: { code: 104, retryable: false, when: 'a lease file does not hold what it must' },

@@ -3,22 +3,20 @@
  * RTM_DELLINK message, and then waits 16-24 ms for its own readers (RCU) before it acknowledges the request. From the message
  * on name, addresses and MAC are free.
  */
-import { closeSync, read, write } from 'node:fs'
+import { closeSync, read } from 'node:fs'
 import { promisify } from 'node:util'
 import { CniError } from '../cni/errors.ts'
 import { isErrno } from '../disk.ts'
 import { SystemError } from './libc.ts'
 import { deletedIndex, deleteLinkMessage, findLink } from './links.ts'
-import { type Answer, type NetlinkSocket, splitAnswers, verdictOf } from './netlink.ts'
+import { type Answer, type NetlinkSocket, splitAnswers } from './netlink.ts'
 import { insideNetns, type Netns } from './netns.ts'
 import { openNetlink } from './sockets.ts'
+import { requestOver } from './thread-request.ts'
 
-const writeAsync = promisify(write)
 const readAsync = promisify(read)
 /** As netlink's: the kernel cuts longer answers silently. */
 const receiveBytes = 32 * 1024
-const sequence = 1
-const what = 'remove link'
 /** RTMGRP_LINK of linux/rtnetlink.h. */
 const linkGroup = 1
 
@@ -47,13 +45,10 @@ async function untilAnnounced(fd: number, socket: NetlinkSocket, index: number, 
 
 /** Waits for the kernel's own word, over a socket that hears nobody else. */
 async function untilDone(fd: number, index: number): Promise<void> {
-  const message = deleteLinkMessage(index).finish(sequence, true)
-  await writeAsync(fd, message, 0, message.length, null)
-  const buffer = Buffer.allocUnsafe(receiveBytes)
-  const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, null)
-  for (const answer of splitAnswers(buffer.subarray(0, bytesRead))) {
-    const verdict = verdictOf(what, answer, sequence)
-    if (verdict instanceof SystemError && verdict.code !== 'ENODEV') throw verdict
+  try {
+    await requestOver(fd, 'remove link', deleteLinkMessage(index))
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.code !== 'ENODEV') throw error
   }
 }
 

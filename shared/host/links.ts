@@ -1,15 +1,14 @@
-/** Links over rtnetlink: finding, creating a macvlan, setting up, removing (linux/if_link.h, rtnetlink(7)). */
+/** Links over rtnetlink: finding, listing, setting up, removing (linux/if_link.h, rtnetlink(7)). */
 import { SystemError } from './libc.ts'
 import { type Answer, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
-import type { Netns } from './netns.ts'
 
-const RTM_NEWLINK = 16
+export const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
-const RTM_GETLINK = 18
-const IFF_UP = 1
+export const RTM_GETLINK = 18
+export const IFF_UP = 1
 const IFF_LOWER_UP = 0x10000
 
-const IFLA = {
+export const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
@@ -17,17 +16,26 @@ const IFLA = {
   LINKINFO: 18,
   NET_NS_FD: 28,
   EXT_MASK: 29,
+  LINK_NETNSID: 37,
 } as const
-const IFLA_INFO = { KIND: 1, DATA: 2 } as const
-const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
+export const IFLA_INFO = { KIND: 1, DATA: 2 } as const
+export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
+export const IFLA_IPVLAN = { MODE: 1 } as const
+export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const
+/** ETH_P_8021Q of linux/if_ether.h, as the kernel writes it: the first byte is the higher one. */
+const protocol8021Q = 0x8100
 /** Leaves the statistics out of an answer; nobody here reads them (linux/rtnetlink.h). */
-const RTEXT_FILTER_SKIP_STATS = 8
+export const RTEXT_FILTER_SKIP_STATS = 8
 
 /** The kernel's numbers of the macvlan modes (enum macvlan_mode). */
-const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
+export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
 export type MacvlanMode = keyof typeof macvlanModes
 
-const ifinfomsgBytes = 16
+/** The kernel's numbers of the ipvlan modes (enum ipvlan_mode). */
+export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const
+export type IpvlanMode = keyof typeof ipvlanModes
+
+export const ifinfomsgBytes = 16
 
 /** A link as the kernel describes it; `mtuBytes`, `mac` in colon notation, `parentIndex` 0 when it has none. */
 export interface Link {
@@ -40,10 +48,16 @@ export interface Link {
   readonly carrier: boolean
   readonly kind: string
   readonly parentIndex: number
+  /** The parent is in another namespace, where its index is another link's here. */
+  readonly parentElsewhere: boolean
   readonly macvlanMode: MacvlanMode | undefined
+  /** That of all ipvlans of its master: the kernel has one for them together. */
+  readonly ipvlanMode: IpvlanMode | undefined
+  /** Of a VLAN link after IEEE 802.1Q. */
+  readonly vlanId: number | undefined
 }
 
-function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
+export function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
   const bytes = Buffer.alloc(ifinfomsgBytes)
   bytes.writeInt32LE(index, 4)
   bytes.writeUInt32LE(flags, 8)
@@ -57,16 +71,15 @@ export const macBytes = (mac: string): Uint8Array =>
 export const formatMac = (bytes: Uint8Array): string =>
   [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
-const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
+export const cString = (bytes: Buffer | undefined): string => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? ''
 const number = (bytes: Buffer | undefined): number =>
   bytes === undefined || bytes.length < 4 ? 0 : bytes.readUInt32LE(0)
 
-function readLink(answer: Answer): Link {
+export function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
   const kind = cString(info.get(IFLA_INFO.KIND))
-  const mode = kind === 'macvlan' ? number(data.get(IFLA_MACVLAN.MODE)) : 0
   return {
     index: answer.body.readInt32LE(4),
     name: cString(attributes.get(IFLA.IFNAME)),
@@ -76,14 +89,18 @@ function readLink(answer: Answer): Link {
     carrier: (answer.body.readUInt32LE(8) & IFF_LOWER_UP) !== 0,
     kind,
     parentIndex: number(attributes.get(IFLA.LINK)),
-    macvlanMode: toMacvlanMode(mode),
+    parentElsewhere: attributes.has(IFLA.LINK_NETNSID),
+    macvlanMode: kind === 'macvlan' ? nameOf(macvlanModes, number(data.get(IFLA_MACVLAN.MODE))) : undefined,
+    ipvlanMode: kind === 'ipvlan' ? nameOf(ipvlanModes, data.get(IFLA_IPVLAN.MODE)?.readUInt16LE(0)) : undefined,
+    vlanId: kind === 'vlan' ? vlanIdOf(data) : undefined,
   }
 }
 
-function toMacvlanMode(mode: number): MacvlanMode | undefined {
-  const names: readonly MacvlanMode[] = ['private', 'vepa', 'bridge', 'passthru']
-  return names.find((name) => macvlanModes[name] === mode)
-}
+const nameOf = <Name extends string>(numbers: Readonly<Record<Name, number>>, wanted?: number): Name | undefined =>
+  (Object.keys(numbers) as Name[]).find((name) => numbers[name] === wanted)
+
+const vlanIdOf = (data: Map<number, Buffer>): number | undefined =>
+  data.get(IFLA_VLAN.PROTOCOL)?.readUInt16BE(0) === protocol8021Q ? data.get(IFLA_VLAN.ID)?.readUInt16LE(0) : undefined
 
 type WantedLink = { name: string } | { index: number }
 
@@ -115,55 +132,15 @@ export function findLink(socket: NetlinkSocket, wanted: WantedLink): Link | unde
   }
 }
 
-export interface MacvlanSpec {
-  readonly name: string
-  /** The index the link shall have, so that nobody needs to look it up afterwards; 0: one of the kernel's choice. */
-  readonly index: number
-  readonly parentIndex: number
-  readonly mode: MacvlanMode
-  readonly mac: string
-  /** Undefined: as large as the parent's. */
-  readonly mtuBytes: number | undefined
-  /** IFLA_MACVLAN_BC_QUEUE_LEN; undefined: the kernel's default. */
-  readonly broadcastQueueLength: number | undefined
-  /** The namespace to create it in; undefined: the socket's own. */
-  readonly netns: Netns | undefined
-}
-
-/**
- * Creates the link in its namespace, under its final name, with its MAC, in one message, and leaves it down: what
- * must be set before it is up (sysctls) comes next. Never IFLA_LINK_NETNSID: older kernels would create and then move.
- */
-export function createMacvlan(socket: NetlinkSocket, spec: MacvlanSpec): void {
-  const message = new Message(RTM_NEWLINK, netlinkFlags.create)
-    .fixed(ifinfomsg(spec.index))
-    .text(IFLA.IFNAME, spec.name)
-    .u32(IFLA.LINK, spec.parentIndex)
-    .attribute(IFLA.ADDRESS, macBytes(spec.mac))
-  if (spec.netns !== undefined) message.u32(IFLA.NET_NS_FD, spec.netns.fd)
-  if (spec.mtuBytes !== undefined) message.u32(IFLA.MTU, spec.mtuBytes)
-  message.nested(IFLA.LINKINFO, (info) => {
-    info.text(IFLA_INFO.KIND, 'macvlan').nested(IFLA_INFO.DATA, (data) => {
-      data.u32(IFLA_MACVLAN.MODE, macvlanModes[spec.mode])
-      if (spec.broadcastQueueLength !== undefined) data.u32(IFLA_MACVLAN.BC_QUEUE_LEN, spec.broadcastQueueLength)
-    })
-  })
-  socket.request(`create macvlan "${spec.name}"`, message)
-}
-
-/** VETH_INFO_PEER of linux/veth.h. */
-const vethPeer = 1
-
-/** Creates a pair of links that are each other's wire. */
-export function createVeth(socket: NetlinkSocket, name: string, peerName: string): void {
-  const message = new Message(RTM_NEWLINK, netlinkFlags.create).fixed(ifinfomsg(0)).text(IFLA.IFNAME, name)
-  message.nested(IFLA.LINKINFO, (info) => {
-    info.text(IFLA_INFO.KIND, 'veth').nested(IFLA_INFO.DATA, (data) => {
-      data.nested(vethPeer, (peer) => peer.fixed(ifinfomsg(0)).text(IFLA.IFNAME, peerName))
-    })
-  })
-  socket.request(`create veth "${name}"`, message)
-}
+/** All links of the socket's namespace. */
+export const listLinks = (socket: NetlinkSocket): Link[] =>
+  socket
+    .request(
+      'list links',
+      new Message(RTM_GETLINK, netlinkFlags.dump).fixed(ifinfomsg(0)).u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+    )
+    .filter(({ type }) => type === RTM_NEWLINK)
+    .map(readLink)
 
 export const setLinkUp = (index: number): Step => ({
   what: `set link ${index} up`,

@@ -93,6 +93,12 @@ export class Message {
     return this.attribute(type, payload)
   }
 
+  u16(type: number, value: number): this {
+    const payload = Buffer.alloc(2)
+    payload.writeUInt16LE(value)
+    return this.attribute(type, payload)
+  }
+
   /** A NUL-terminated text. */
   text(type: number, value: string): this {
     return this.attribute(type, Buffer.from(`${value}\0`))
@@ -142,10 +148,7 @@ export function* splitAnswers(bytes: Buffer): Generator<Answer> {
   for (let at = 0; at + headerBytes <= bytes.length; ) {
     const length = bytes.readUInt32LE(at)
     if (length < headerBytes || at + length > bytes.length) {
-      throw new CniError(
-        'ERR_KERNEL',
-        `Cannot read an answer of the kernel: it is longer than ${received.length} bytes`,
-      )
+      throw new CniError('ERR_KERNEL', `Cannot read an answer of the kernel: it is longer than ${bytes.length} bytes`)
     }
     const body = bytes.subarray(at + headerBytes, at + length)
     yield {
@@ -169,8 +172,9 @@ function toSystemError(what: string, answer: Answer): SystemError | undefined {
 
 /** What an answer says of the request with this number: refused and why, or done; undefined when it says nothing of it. */
 export function verdictOf(what: string, answer: Answer, sequence: number): SystemError | 'done' | undefined {
-  if (answer.type !== NLMSG_ERROR || answer.sequence !== sequence) return undefined
-  return toSystemError(what, answer) ?? 'done'
+  if (answer.sequence !== sequence) return undefined
+  if (answer.type === NLMSG_DONE) return 'done'
+  return answer.type === NLMSG_ERROR ? (toSystemError(what, answer) ?? 'done') : undefined
 }
 
 /** What one step of a batch is called in an error, and its message. */

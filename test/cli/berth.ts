@@ -19,7 +19,7 @@ beforeEach(() => {
 })
 
 /** Runs a command line; `stdin` is what it would read there. */
-export const berth = (line: readonly string[], stdin = ''): Answer =>
+export const berth = (line: readonly string[], stdin = ''): Promise<Answer> =>
   run(line, {
     dataDir,
     version: '1.2.3',

@@ -24,30 +24,34 @@ describe('run()', () => {
     [['import', 'host-local', '/tmp', '--network', 'a'], '--range is missing'],
     [['import', 'host-local', '/tmp', '--network', 'a', '--range', '10.0.0.0'], 'is not a subnet'],
     [['import', 'whereabouts'], '--network is missing'],
-  ])('answers 2 and the usage when the line is %j', (line, message) => {
-    const { stdout, stderr, exitCode } = berth(line)
+  ])('answers 2 and the usage when the line is %j', async (line, message) => {
+    const { stdout, stderr, exitCode } = await berth(line)
     expect({ stdout, exitCode }).toEqual({ stdout: '', exitCode: 2 })
     expect(stderr.split('\n')[0]).toContain(message)
     expect(stderr).toContain('Usage: berth ')
   })
 
-  it('prints the usage of the whole, and of a command, when asked for help', () => {
+  it('prints the usage of the whole, and of a command, when asked for help', async () => {
     for (const line of [['--help'], ['help'], ['leases', '-h']]) {
-      expect(berth(line)).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringContaining('leases list ') })
+      expect(await berth(line)).toMatchObject({
+        exitCode: 0,
+        stderr: '',
+        stdout: expect.stringContaining('leases list '),
+      })
     }
     for (const words of ['leases list', 'leases show', 'leases release', 'leases check', 'leases sweep']) {
-      const { stdout } = berth([...words.split(' '), '--help'])
+      const { stdout } = await berth([...words.split(' '), '--help'])
       expect(stdout).toMatch(new RegExp(`^Usage: berth ${words} .*\\n\\n[\\s\\S]*--data-dir DIR[\\s\\S]*--help`))
     }
-    expect(berth(['import', 'whereabouts', '--help']).stdout).toContain('--pool NAME')
+    expect((await berth(['import', 'whereabouts', '--help'])).stdout).toContain('--pool NAME')
   })
 
-  it('prints the version', () => {
-    expect(berth(['version'])).toEqual({ stdout: '1.2.3\n', stderr: '', exitCode: 0 })
+  it('prints the version', async () => {
+    expect(await berth(['version'])).toEqual({ stdout: '1.2.3\n', stderr: '', exitCode: 0 })
   })
 
-  it('fails when the named data directory is not there: it must not look like one without leases', () => {
-    const answer = berth(['leases', 'list', '--data-dir', '/nowhere/at all'])
+  it('fails when the named data directory is not there: it must not look like one without leases', async () => {
+    const answer = await berth(['leases', 'list', '--data-dir', '/nowhere/at all'])
     expect(answer).toEqual({
       stdout: '',
       stderr: 'berth: Cannot read "/nowhere/at all": no such directory\n',

@@ -27,8 +27,8 @@ const held = (): string[] =>
     .sort()
 
 describe('berth import whereabouts', () => {
-  it('takes over a dump of kubectl in YAML: offsets, pods, and interfaces that old versions did not write', () => {
-    const { exitCode, stdout, stderr } = importOf(fixture, '--pool', '172.17.0.0-24', '--pool', 'fd00-17---64')
+  it('takes over a dump of kubectl in YAML: offsets, pods, and interfaces that old versions did not write', async () => {
+    const { exitCode, stdout, stderr } = await importOf(fixture, '--pool', '172.17.0.0-24', '--pool', 'fd00-17---64')
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(held()).toEqual([
       '172.17.0.30/24 4f1e8a0c7d/net1',
@@ -48,52 +48,53 @@ describe('berth import whereabouts', () => {
     })
     expect(store.inspect()).toEqual([])
     const before = contentOf(dataDir)
-    expect(importOf(fixture, '--pool', '172.17.0.0-24', '--pool', 'fd00-17---64').stdout).toContain(
+    expect((await importOf(fixture, '--pool', '172.17.0.0-24', '--pool', 'fd00-17---64')).stdout).toContain(
       '2 were there already',
     )
     expect(contentOf(dataDir)).toEqual(before)
   })
 
-  it('reads JSON: an object, a list, objects behind one another', () => {
+  it('reads JSON: an object, a list, objects behind one another', async () => {
     const [a, b] = [pool('10.0.0.0/24', { 5: one('a') }), pool('10.0.1.0/24', { 6: one('b') })]
     const both = ['--pool', '10.0.0.0-24', '--pool', '10.0.1.0-24']
-    expect(importOf(a).exitCode).toBe(0)
+    expect((await importOf(a)).exitCode).toBe(0)
     expect(held()).toEqual(['10.0.0.5/24 a/net1'])
-    expect(importOf({ apiVersion: 'v1', kind: 'List', items: [a, b] }, ...both).exitCode).toBe(0)
+    expect((await importOf({ apiVersion: 'v1', kind: 'List', items: [a, b] }, ...both)).exitCode).toBe(0)
     expect(held()).toEqual(['10.0.0.5/24 a/net1', '10.0.1.6/24 b/net1'])
-    expect(importOf(`${JSON.stringify(a)}\n---\n${JSON.stringify(b)}`, ...both).stdout).toContain(
+    expect((await importOf(`${JSON.stringify(a)}\n---\n${JSON.stringify(b)}`, ...both)).stdout).toContain(
       '2 were there already',
     )
   })
 
-  it('asks for the pools when there are several, and for the space when the name does not tell it', () => {
+  it('asks for the pools when there are several, and for the space when the name does not tell it', async () => {
     const several = [pool('10.0.0.0/24', {}), pool('10.0.1.0/24', {})]
-    expect(importOf(several)).toMatchObject({
+    expect(await importOf(several)).toMatchObject({
       exitCode: 2,
       stderr: expect.stringContaining('--pool: "10.0.0.0-24", "10.0.1.0-24"'),
     })
-    expect(importOf(several, '--pool', 'x')).toMatchObject({
+    expect(await importOf(several, '--pool', 'x')).toMatchObject({
       exitCode: 1,
       stderr: expect.stringContaining('no IPPool "x"'.slice(3)),
     })
     const named = pool('10.0.0.0/24', { 5: one('a') }, 'test-10.0.0.0-24')
-    expect(importOf(named)).toMatchObject({
+    expect(await importOf(named)).toMatchObject({
       exitCode: 2,
       stderr: expect.stringContaining('"test" in the name of the IPPool'),
     })
-    expect(importOf(named, '--space', 'test').exitCode).toBe(0)
+    expect((await importOf(named, '--space', 'test')).exitCode).toBe(0)
     expect(store.list().records[0]?.leases).toEqual([{ address: '10.0.0.5/24', range: '10.0.0.0/24', space: 'test' }])
   })
 
-  it('counts from the address of the range, and takes the prefix length of --range where a pool is a slice', () => {
-    importOf(pool('10.0.0.16/28', { 3: one('a') }), '--range', '10.0.0.0/24')
-    importOf(pool('fd00::100/120', { 18: one('b') }))
+  it('counts from the address of the range, and takes the prefix length of --range where a pool is a slice', async () => {
+    await importOf(pool('10.0.0.16/28', { 3: one('a') }), '--range', '10.0.0.0/24')
+    await importOf(pool('fd00::100/120', { 18: one('b') }))
+
     expect(held()).toEqual(['10.0.0.19/24 a/net1', 'fd00::112/120 b/net1'])
   })
 
-  it('names what it skips, whatever is in it, and imports the rest', () => {
+  it('names what it skips, whatever is in it, and imports the rest', async () => {
     put(ours('other', ['10.0.0.9/24']))
-    const { exitCode, stderr } = importOf(
+    const { exitCode, stderr } = await importOf(
       pool('10.0.0.0/24', {
         5: one('a'),
         9: one('b'),
@@ -123,10 +124,17 @@ describe('berth import whereabouts', () => {
     }
   })
 
-  it('skips the second of two entries that lead to one address, in a dry run as well', () => {
+  it('skips the second of two entries that lead to one address, in a dry run as well', async () => {
     const two = [pool('10.0.0.0/24', { 5: one('a') }), pool('10.0.0.0/28', { 5: one('b') })]
     for (const more of [['--dry-run'], []]) {
-      const { exitCode, stdout, stderr } = importOf(two, '--pool', '10.0.0.0-24', '--pool', '10.0.0.0-28', ...more)
+      const { exitCode, stdout, stderr } = await importOf(
+        two,
+        '--pool',
+        '10.0.0.0-24',
+        '--pool',
+        '10.0.0.0-28',
+        ...more,
+      )
       expect(exitCode).toBe(1)
       expect(stdout).toContain('import')
       expect(stderr).toBe('skipped 10.0.0.0-28/5: held by "a/net1" of network "storage"\n')
@@ -143,8 +151,8 @@ describe('berth import whereabouts', () => {
       `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghi'.replace(/./g, (letter, at) => `${letter}: &${letter} [${`*${'abcdefgh'[at]},`.repeat(9)}]\n`)}`,
       'alias',
     ],
-  ])('fails when the input is %j', (input, message) => {
-    const answer = importOf(input)
+  ])('fails when the input is %j', async (input, message) => {
+    const answer = await importOf(input)
     expect(answer).toMatchObject({ exitCode: 1, stdout: '' })
     expect(answer.stderr).toContain(message)
   })

@@ -29,6 +29,7 @@ export function contractOfPutTogether(store: () => Store): void {
     expect(store().holder('default', ip('10.0.0.2'))).toEqual(b)
     expect(store().holder('default', ip('fd00::3'))).toEqual(c)
     expect(store().list().records).toHaveLength(3)
+    expect([...store().records()]).toEqual(store().list().records)
     expect(store().inspect()).toEqual([])
   })
 

@@ -1,7 +1,8 @@
 /** Records of attachments, with what a test wants in them. */
-import { crc32 } from '../../ipam/ledger/crc32.ts'
+
 import { type AttachmentRecord, recordFormat } from '../../ipam/ledger/record.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
+import { crc32 } from '../../shared/crc32.ts'
 
 export const keyOf = (containerId: string, { network = 'storage', ifName = 'net1' } = {}): AttachmentKey => ({
   network,

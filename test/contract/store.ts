@@ -55,6 +55,7 @@ function contractOfEmpty(store: () => Store): void {
     expect(store().isHeld('default', ip('10.0.0.1'))).toBe(false)
     expect(store().holder('default', ip('10.0.0.1'))).toBeUndefined()
     expect(store().list()).toEqual({ records: [], kept: [], damaged: [] })
+    expect([...store().records()]).toEqual([])
     expect(store().remove(keyOf('a'), nowMs)).toBe(false)
     expect(store().exists()).toBe(false)
     put(store(), recordOf(keyOf('a'), []))

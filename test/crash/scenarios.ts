@@ -59,7 +59,7 @@ export const runOf = (call: Call, dataDir: string, trace: string): Run => ({
 /** The same call in this process, where nothing fails. */
 export async function call(dataDir: string, one: Call): Promise<Pick<Answer, 'exitCode' | 'stdout'>> {
   if (one.verb === 'import') {
-    return run(importLine(dataDir), { dataDir, version: '', readStdin: () => '', progress: () => undefined })
+    return await run(importLine(dataDir), { dataDir, version: '', readStdin: () => '', progress: () => undefined })
   }
   const environment = environmentOf(one, dataDir)
   const wish = { name: 'berth-ipam', environment, readStdin: () => stdinOf(one) }

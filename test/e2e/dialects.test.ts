@@ -76,7 +76,7 @@ test('ADD takes the networks of a NetConfig as they are, and the link has their 
   expect(host.add(second, config).ips?.[0]?.address).toBe('172.17.0.20/24')
   const tagged = [{ ...networks[0], subnets: [{ ...networks[0]?.subnets[0], vlan: 20 }] }]
   const refused = host.call('ADD', host.pod(), host.config({ ipam: { type: 'berth-ipam', networks: tagged } }))
-  expect(JSON.parse(refused.stdout)).toMatchObject({ code: 7, msg: expect.stringContaining('vlan 20') })
+  expect(JSON.parse(refused.stdout)).toMatchObject({ code: 7, msg: expect.stringContaining('VLAN 20') })
   for (const one of [pod, second]) host.call('DEL', one, config)
 })
 

@@ -2,7 +2,7 @@
  * A node and its pods as network namespaces, and the packaged program called there as a container runtime calls it.
  *
  * `using host = new Host()` at the head of a test; at its end everything is removed, and whatever the test left behind
- * (a lease, a link in a pod or on the node, a route on the node) makes it fail. With BERTH_TEST_DOOR=agent every node has an agent, and
+ * (a lease, a link in a pod or on the node, a route on the node) makes it fail. A node that is there already is given by its names. With BERTH_TEST_DOOR=agent every node has an agent, and
  * the same tests go through it.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
@@ -42,17 +42,26 @@ export const ip = (...args: string[]): string =>
   execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
 export class Host implements Disposable {
-  readonly node = `berth-${process.pid}-${++made}`
+  readonly node: string
   readonly dataDir = mkdtempSync(join(tmpdir(), 'berth-test-'))
-  /** The NIC: one end of a veth pair whose other end is the node's "switch". */
-  readonly nic = 'nic0'
+  /** The NIC: one end of a veth pair whose other end is the node's "switch", where the node is made here. */
+  readonly nic: string
   readonly #pods: Pod[] = []
+  readonly #isMade: boolean
+  /** The node's links, which are to be the same at the end. */
+  readonly #links: readonly string[]
   readonly #agent: Agent | undefined
 
-  constructor() {
-    ip('netns', 'add', this.node)
-    ip('-n', this.node, 'link', 'add', this.nic, 'type', 'veth', 'peer', 'name', 'switch')
-    for (const link of [this.nic, 'switch']) ip('-n', this.node, 'link', 'set', link, 'up')
+  constructor(node?: { name: string; nic: string }) {
+    this.node = node?.name ?? `berth-${process.pid}-${++made}`
+    this.nic = node?.nic ?? 'nic0'
+    this.#isMade = node === undefined
+    if (this.#isMade) {
+      ip('netns', 'add', this.node)
+      ip('-n', this.node, 'link', 'add', this.nic, 'type', 'veth', 'peer', 'name', 'switch')
+      for (const link of [this.nic, 'switch']) ip('-n', this.node, 'link', 'set', link, 'up')
+    }
+    this.#links = this.linksOf(this.node)
     this.#agent = process.env.BERTH_TEST_DOOR === 'agent' ? new Agent(this) : undefined
   }
 
@@ -147,7 +156,7 @@ export class Host implements Disposable {
     const inPods = this.#pods.flatMap(({ name }) =>
       existsSync(`/run/netns/${name}`) ? this.linksOf(name).map((link) => `${name}: ${link}`) : [],
     )
-    const onNode = this.linksOf(this.node).filter((link) => link !== this.nic && link !== 'switch')
+    const onNode = this.linksOf(this.node).filter((link) => !this.#links.includes(link))
     return [...this.leaseFiles(), ...inPods, ...onNode, ...this.ownRoutes()]
   }
 
@@ -156,7 +165,7 @@ export class Host implements Disposable {
     this.#agent?.[Symbol.dispose]()
     const left = this.leftovers()
     for (const { name } of this.#pods) spawnSync('ip', ['netns', 'del', name])
-    spawnSync('ip', ['netns', 'del', this.node])
+    if (this.#isMade) spawnSync('ip', ['netns', 'del', this.node])
     rmSync(this.dataDir, { recursive: true, force: true })
     if (isGone) throw new Error('the agent has not survived')
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)

@@ -10,6 +10,7 @@ import { temporaryDirectory } from '../shared/temporary.ts'
 let root: string
 beforeEach(() => {
   root = temporaryDirectory()
+  mkdirSync(`${root}/etc`)
 })
 
 function write(text: string, folder: string = confDirs.usual): void {

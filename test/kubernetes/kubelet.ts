@@ -87,6 +87,7 @@ function capabilitiesOf({ securityContext = {} }: Container): string {
 
 /**
  * Makes the root of a container from its image and mounts, in mounts of its own that see the machine's later ones, and becomes its command.
+ * Without all capabilities the files of the kernel are read-only there, as container runtimes have it.
  * Arguments: where, image, capabilities, read-only or not, privileges or not, then pairs of a source and a target until `--`, then the command.
  */
 const contain = `
@@ -101,6 +102,10 @@ mkdir -p "$root"/{proc,run,sys,dev,tmp}
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
+if test -n "$capabilities"; then
+  mount --bind "$root/proc/sys" "$root/proc/sys"
+  for folder in proc/sys sys; do mount -o remount,bind,ro "$root/$folder"; done
+fi
 while test "$1" != --; do
   source=$1 target=$root$2
   shift 2

@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import {
   type AttachmentRecord,
-  describeKey,
   holdsAddress,
   leaseIp,
   parseRecord,
   recordKey,
   renderRecord,
-  sameKey,
 } from '../../../ipam/ledger/record.ts'
+import { describeKey, sameKey } from '../../../shared/attachment.ts'
 import { keyOf, recordOf, signed } from '../../contract/records.ts'
 import { ip } from '../../shared/addresses.ts'
 import { failureOf } from '../../shared/failures.ts'

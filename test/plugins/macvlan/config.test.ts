@@ -10,6 +10,9 @@ describe('macvlanConfig()', () => {
   it('has a default for every key', () => {
     expect(configOf({})).toEqual({
       master: undefined,
+      vlan: undefined,
+      createVlan: false,
+      metadata: { folder: undefined, root: '' },
       mode: 'bridge',
       mtuBytes: undefined,
       mac: undefined,
@@ -24,6 +27,9 @@ describe('macvlanConfig()', () => {
   it('reads every key, however it is spelled', () => {
     const config = {
       Master: 'eth1',
+      Vlan: 20,
+      openstackmetadata: '/metadata',
+      CREATEVLAN: false,
       MODE: 'vepa',
       mtu: 1400,
       MAC: '02:00:00:00:00:0A',
@@ -37,6 +43,9 @@ describe('macvlanConfig()', () => {
     }
     expect(configOf({ ...config, ipam: { type: 'host-local' } })).toEqual({
       master: 'eth1',
+      vlan: 20,
+      createVlan: false,
+      metadata: { folder: '/metadata', root: '' },
       mode: 'vepa',
       mtuBytes: 1400,
       mac: '02:00:00:00:00:0a',
@@ -68,6 +77,11 @@ describe('macvlanConfig()', () => {
     [{ mtu: 1400.5 }, 'Cannot read "mtu": 1400.5: must be a whole number'],
     [{ mtu: '1400' }, 'Cannot read "mtu": "1400": must be number'],
     [{ master: 7 }, 'Cannot read "master": 7: must be string'],
+    [{ vlan: 4095 }, 'Cannot read "vlan": 4095: must be 4094 or less'],
+    [{ vlan: -1 }, 'Cannot read "vlan": -1: must be 0 or more'],
+    [{ vlan: '20' }, 'Cannot read "vlan": "20": must be number'],
+    [{ createVlan: 'yes' }, 'Cannot read "createVlan": "yes": must be boolean'],
+    [{ createVlan: true, linkInContainer: true }, 'Cannot use createVlan: with linkInContainer the master is '],
     [{ linkInContainer: 'yes' }, 'Cannot read "linkInContainer": "yes": must be boolean'],
     [{ dad: 'on' }, 'Cannot read "dad": "on": must be one of off, optimistic, wait'],
     [{ acceptRA: 1 }, 'Cannot read "acceptRA": 1: must be boolean'],
@@ -158,16 +172,10 @@ describe('macvlanKeyWarnings()', () => {
     ])
   })
 
-  it.each([
-    'master',
-    'MASTER',
-    'capabilities',
-    'prevResult',
-    'cni.dev/valid-attachments',
-    'vlan',
-    'deviceID',
-    'promiscMode',
-  ])('says nothing of %s', (key) => {
-    expect(macvlanKeyWarnings(requestOf({ [key]: key === 'cni.dev/valid-attachments' ? [] : 'x' }))).toEqual([])
-  })
+  it.each(['master', 'MASTER', 'capabilities', 'prevResult', 'cni.dev/valid-attachments', 'deviceID', 'promiscMode'])(
+    'says nothing of %s',
+    (key) => {
+      expect(macvlanKeyWarnings(requestOf({ [key]: key === 'cni.dev/valid-attachments' ? [] : 'x' }))).toEqual([])
+    },
+  )
 })

@@ -1,11 +1,11 @@
 /** Which MAC a link shall have: the one asked for, or one made of its address. */
-import type { Ip } from '../../shared/address.ts'
-import { ipBytes } from '../../shared/address.ts'
-import { CniError } from '../../shared/cni/errors.ts'
-import type { Request } from '../../shared/cni/request.ts'
-import type { Result } from '../../shared/cni/result.ts'
-import { formatMac } from '../../shared/host/links.ts'
-import { readAddress } from '../routing.ts'
+import type { Ip } from '../shared/address.ts'
+import { ipBytes } from '../shared/address.ts'
+import { CniError } from '../shared/cni/errors.ts'
+import type { Request } from '../shared/cni/request.ts'
+import type { Result } from '../shared/cni/result.ts'
+import { formatMac } from '../shared/host/links.ts'
+import { readAddress } from './routing.ts'
 
 /** The value of `mac` that stands for one made of the first address. */
 export const fromIp = 'fromIP'

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { macOfIp, macOfResult } from '../../../plugins/macvlan/mac.ts'
-import { parseIp } from '../../../shared/address.ts'
-import { failureOf } from '../../shared/failures.ts'
+import { macOfIp, macOfResult } from '../../plugins/mac.ts'
+import { parseIp } from '../../shared/address.ts'
+import { failureOf } from '../shared/failures.ts'
 
 const resultOf = (...addresses: string[]) => ({
   interfaces: [],

@@ -1,7 +1,7 @@
 import { crc32 as crc32OfZlib } from 'node:zlib'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { crc32 } from '../../../ipam/ledger/crc32.ts'
+import { crc32 } from '../../shared/crc32.ts'
 
 describe('crc32()', () => {
   it('gives the check value of the catalogues when the text is theirs', () => {

@@ -1,0 +1,124 @@
+/** Which device an ADD is about, and what can be done with it. */
+import { CniError } from '../../shared/cni/errors.ts'
+import { listAddresses } from '../../shared/host/addresses.ts'
+import type { Link } from '../../shared/host/links.ts'
+import { findNetdev, type Netdev } from '../../shared/host/netdevs.ts'
+import type { NetlinkSocket } from '../../shared/host/netlink.ts'
+import { nodeNetns } from '../../shared/host/netns.ts'
+import {
+  isUserSpaceDriver,
+  netdevNames,
+  type PciDevice,
+  readPciDevice,
+  virtualFunctions,
+} from '../../shared/host/pci.ts'
+import { listRoutes } from '../../shared/host/routes.ts'
+import { attributeKeys, namesOf, type VfOfPf } from '../../shared/host/vf-attributes.ts'
+import { findPfLink, type Holdings } from '../../vf/index.ts'
+import type { SriovConfig } from './config.ts'
+import { type PfSelector, resolvePf } from './pf.ts'
+
+export interface Device {
+  readonly address: string
+  readonly driver: string | undefined
+  /** Undefined: no PF can be seen, as in a guest. */
+  readonly pf: { readonly address: string; readonly link: Link; readonly vf: VfOfPf } | undefined
+  /** Undefined: a program in user space has the device. */
+  readonly netdev: Netdev | undefined
+}
+
+function refuse(address: string, why: string): never {
+  throw new CniError('ERR_CONFIG', `Cannot attach "${address}": ${why}`)
+}
+
+/** What is at the address. Throws ERR_CONFIG for nothing, and for a PF, whose VFs all pods would share. */
+function readDevice(address: string): PciDevice {
+  const device = readPciDevice(address) ?? refuse(address, 'the node has no PCI device of that address')
+  if (device.isPf) {
+    const name = device.netdevs[0] === undefined ? '' : `, the interface "${device.netdevs[0]}" of the node`
+    refuse(address, `it is a PF${name}; deviceID is the address of one of its VFs`)
+  }
+  return device
+}
+
+function pfOf(host: NetlinkSocket, { address, physical }: PciDevice): Device['pf'] {
+  if (physical === undefined) return undefined
+  const link = findPfLink(host, physical.address)
+  if (link === undefined) refuse(address, `its PF "${physical.address}" has no interface in the node's namespace`)
+  return { address: physical.address, link, vf: { pfIndex: link.index, pfName: link.name, vf: physical.vf } }
+}
+
+async function netdevOf({ address, driver, netdevs }: PciDevice): Promise<Netdev | undefined> {
+  const [name] = netdevs
+  const netdev = name === undefined ? undefined : await findNetdev(nodeNetns(), { name })
+  if (netdev !== undefined || isUserSpaceDriver(driver)) return netdev
+  if (driver === undefined) return refuse(address, 'no driver is bound to it')
+  return refuse(address, `its driver "${driver}" has no interface for it in the node's namespace`)
+}
+
+/** Describes what is at the address. Throws ERR_CONFIG that says why it cannot be attached. */
+export async function describeDevice(host: NetlinkSocket, address: string): Promise<Device> {
+  const device = readDevice(address)
+  return { address, driver: device.driver, pf: pfOf(host, device), netdev: await netdevOf(device) }
+}
+
+/** fe80::/10, which every link has by itself. */
+const isLinkLocal = ({ ip }: ReturnType<typeof listAddresses>[number]): boolean =>
+  ip.family === 6 && ip.value >> 118n === 0xfe80n >> 6n
+
+/** What the node itself uses an interface for; undefined: for nothing. */
+function ownUse(host: NetlinkSocket, { index }: Netdev): string | undefined {
+  const leads = ([4, 6] as const).some((family) =>
+    listRoutes(host, family).some(({ destination, linkIndex }) => destination.prefix === 0 && linkIndex === index),
+  )
+  if (leads) return "the node's default route leads through it"
+  const address = listAddresses(host, index).find((one) => !isLinkLocal(one))
+  return address === undefined ? undefined : 'the node has an address on it'
+}
+
+/** Refuses what the device cannot be, before anything is changed. Throws ERR_CONFIG that names the value. */
+export function refuseOn(host: NetlinkSocket, config: SriovConfig, { address, pf, netdev }: Device): void {
+  if (pf === undefined) {
+    const [asked] = namesOf(config.attributes)
+    if (asked !== undefined) {
+      refuse(address, `"${attributeKeys[asked]}" is for its PF to set, and no PF of it can be seen here`)
+    }
+    const use = netdev && ownUse(host, netdev)
+    if (netdev !== undefined && use !== undefined) refuse(address, `"${netdev.name}" is the node's own: ${use}`)
+  }
+  const { mtuBytes } = config
+  if (mtuBytes !== undefined && pf !== undefined && mtuBytes > pf.link.mtuBytes) {
+    const why = `must be 0 to ${pf.link.mtuBytes}, the MTU of PF "${pf.link.name}"`
+    throw new CniError('ERR_CONFIG', `Cannot use mtu ${mtuBytes}: ${why}`)
+  }
+}
+
+/** The devices that a selector leaves a choice of, lowest first: the VFs of a PF, or a NIC that is none. */
+function devicesOf(selector: PfSelector): string[] {
+  return resolvePf(selector).flatMap((address) => {
+    if (readPciDevice(address)?.isPf === false) return [address]
+    return virtualFunctions(address).map((one) => one.address)
+  })
+}
+
+/**
+ * The devices that may be taken: with an interface of the node that it does not use itself. Those that somebody holds come last: their pod
+ * may be gone.
+ */
+export async function* candidates(
+  host: NetlinkSocket,
+  selector: PfSelector,
+  holdings: Holdings,
+): AsyncGenerator<string, void> {
+  const held = new Set(holdings.list().holdings.map(({ address }) => address))
+  const devices = devicesOf(selector)
+  if (devices.length === 0) {
+    throw new CniError('ERR_CONFIG', `Cannot attach to pf ${JSON.stringify(selector.text)}: it has no VFs`)
+  }
+  for (const address of devices.filter((one) => !held.has(one))) {
+    const [name] = netdevNames(address)
+    const netdev = name === undefined ? undefined : await findNetdev(nodeNetns(), { name })
+    if (netdev !== undefined && ownUse(host, netdev) === undefined) yield address
+  }
+  yield* devices.filter((one) => held.has(one))
+}

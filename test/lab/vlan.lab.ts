@@ -1,0 +1,203 @@
+/** VLAN links as masters: made with the first attachment, used as they are found, refused in words that say why. */
+import { existsSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { ip } from '../e2e/host.ts'
+import { reaches } from '../e2e/reach.ts'
+import { byKey, byName, far, silence, Tagged } from './tagged.ts'
+
+describe.each([
+  ['by its name', byName],
+  ['by its number', byKey],
+])('a VLAN master that is asked for %s', (_, keys) => {
+  test('is made with the first attachment, carries tagged frames, and goes with the last one', () => {
+    using host = new Tagged()
+    const [one, other] = [host.pod(), host.pod()]
+    host.link('set', host.nic, 'mtu', '1400')
+    const config = host.config(keys)
+    const prevResult = host.add(one, config)
+    expect(host.vlan()).toMatchObject({ link: 'nic0', mtu: 1400, linkinfo: { info_data: { id: 20 } } })
+    expect(JSON.parse(ip('-json', '-n', host.node, 'addr', 'show', 'nic0.20'))[0].addr_info).toEqual([])
+    expect(prevResult.interfaces?.[0]?.mtu).toBe(1400)
+    expect(reaches(one.name, far)).toBe(true)
+    expect(host.call('CHECK', one, { ...config, prevResult })).toEqual(silence)
+    host.add(other, config)
+    expect(host.call('DEL', one, config)).toEqual(silence)
+    expect(reaches(other.name, far)).toBe(true)
+    expect(host.call('DEL', other, config)).toEqual(silence)
+    expect(host.hasLink()).toBe(false)
+    expect(host.call('DEL', other, config)).toEqual(silence)
+  })
+})
+
+test('another VLAN is another wire', () => {
+  using host = new Tagged()
+  const pod = host.pod()
+  const config = host.config({ vlan: 30, createVlan: true })
+  host.add(pod, config)
+  expect(reaches(pod.name, far)).toBe(false)
+  host.call('DEL', pod, config)
+})
+
+test('a link that somebody else made is used whatever its name, and stays', () => {
+  using host = new Tagged()
+  const pod = host.pod()
+  host.link('add', 'lan', 'link', host.nic, 'type', 'vlan', 'id', '20')
+  host.link('set', 'lan', 'up')
+  for (const keys of [{ vlan: 20 }, byKey, { master: 'lan' }, { master: 'lan', vlan: 20 }]) {
+    const config = host.config(keys)
+    host.add(pod, config)
+    expect(reaches(pod.name, far)).toBe(true)
+    host.call('DEL', pod, config)
+    expect(host.hasLink('lan')).toBe(true)
+    expect(host.hasLink()).toBe(false)
+  }
+  host.link('del', 'lan')
+})
+
+test('a network without createVlan that uses the link keeps it as long as it needs it', () => {
+  using host = new Tagged()
+  const [one, other] = [host.pod(), host.pod()]
+  const plain = host.config({ name: 'net-b', master: 'nic0.20' })
+  host.add(one, host.config(byKey))
+  host.add(other, plain)
+  host.call('DEL', one, host.config(byKey))
+  expect(reaches(other.name, far)).toBe(true)
+  expect(host.call('DEL', other, plain)).toEqual(silence)
+  expect(host.hasLink()).toBe(false)
+})
+
+const takenBy: [string, string[], string][] = [
+  ['a VLAN of another number', ['link', 'nic0', 'type', 'vlan', 'id', '30'], 'VLAN 30 of "nic0"'],
+  ['a VLAN of another parent', ['link', 'switch', 'type', 'vlan', 'id', '21'], 'VLAN 21 of "switch"'],
+  ['no VLAN', ['type', 'dummy'], 'a dummy link'],
+  ['another protocol', ['link', 'nic0', 'type', 'vlan', 'proto', '802.1ad', 'id', '20'], 'a VLAN of another protocol'],
+]
+
+test.each(takenBy)('ADD names both when the name is that of %s', (_, making, named) => {
+  using host = new Tagged()
+  host.link('add', 'name', 'nic0.20', ...making)
+  const pod = host.pod()
+  expect(host.error('ADD', pod, host.config(byName))).toMatchObject({
+    code: 7,
+    msg: expect.stringContaining(`Cannot use "nic0.20" as VLAN 20 of "nic0": it is ${named}`),
+  })
+  expect(host.error('ADD', pod, host.config(byKey)).msg).toContain(
+    `Cannot create "nic0.20" for VLAN 20 of "nic0": the host has a link of that name, which is ${named}`,
+  )
+  host.link('del', 'nic0.20')
+})
+
+test.each<[object, string]>([
+  [
+    { vlan: 20 },
+    'Cannot find VLAN 20 of master "nic0": the host has no link of it, and none is made without "createVlan"',
+  ],
+  [
+    { master: 'nic0.20' },
+    'Cannot find master "nic0.20": the host has no such link, and none is made without "createVlan"',
+  ],
+  [{ master: 'nic9.20', createVlan: true }, 'Cannot create master "nic9.20": the host has no link "nic9" for VLAN 20'],
+  [{ master: 'nic9', ...byKey }, 'Cannot find master "nic9": the host has no such link'],
+  [{ master: 'nic0.4095', createVlan: true }, 'Cannot find master "nic0.4095": the host has no such link'],
+  [{ createVlan: true }, 'Cannot use createVlan: master "nic0" names no VLAN, and there is no "vlan"'],
+  [{ ...byKey, mtu: 1600 }, 'Cannot use mtu 1600: must be 0 to 1500, the MTU of master "nic0.20"'],
+])('ADD with %j is refused and leaves nothing', (keys, message) => {
+  using host = new Tagged()
+  expect(host.error('ADD', host.pod(), host.config(keys))).toMatchObject({
+    code: 7,
+    msg: expect.stringContaining(message),
+  })
+})
+
+test('ADD and STATUS name the parent that is down', () => {
+  using host = new Tagged()
+  host.link('set', host.nic, 'down')
+  const why = 'Cannot create "nic0.20" for VLAN 20 of "nic0": "nic0" is down'
+  expect(host.error('ADD', host.pod(), host.config(byKey))).toMatchObject({ code: 7, msg: why })
+  expect(host.error('STATUS', host.pod(), host.config(byKey))).toMatchObject({ code: 51, msg: why })
+  host.link('set', host.nic, 'up')
+  expect(host.call('STATUS', host.pod(), host.config(byKey))).toEqual(silence)
+})
+
+test('a parent with a long name has a link with a short one', () => {
+  using host = new Tagged()
+  const pod = host.pod()
+  const parent = 'enp129s0f0np123'
+  host.link('add', parent, 'type', 'dummy')
+  host.link('set', parent, 'up')
+  const [{ ifindex }] = JSON.parse(ip('-json', '-n', host.node, 'link', 'show', parent))
+  const config = host.config({ master: parent, ...byKey })
+  host.add(pod, config)
+  expect(host.vlan(`berth${ifindex}.20`)).toMatchObject({ link: parent, linkinfo: { info_data: { id: 20 } } })
+  expect(host.call('DEL', pod, config)).toEqual(silence)
+  expect(host.error('ADD', pod, host.config({ master: `${parent}.20`, createVlan: true })).msg).toContain(
+    'the name is longer than 15 bytes',
+  )
+  host.link('del', parent)
+})
+
+test('a link that the node makes use of stays, with a warning', () => {
+  using host = new Tagged()
+  const pod = host.pod()
+  host.add(pod, host.config(byKey))
+  ip('-n', host.node, 'addr', 'add', '192.0.2.1/24', 'dev', 'nic0.20')
+  expect(host.call('DEL', pod, host.config(byKey)).stderr).toContain(
+    '"nic0.20" has no attachment any more and stays: the node has an address on it',
+  )
+  host.link('del', 'nic0.20')
+})
+
+const netConfig = (vlan: number | undefined) => ({
+  ipam: {
+    type: 'berth-ipam',
+    networks: [
+      {
+        name: 'net-a',
+        mtu: 1400,
+        subnets: [
+          {
+            name: 'subnet1',
+            cidr: '10.20.0.0/24',
+            vlan,
+            allocationRanges: [{ start: '10.20.0.30', end: '10.20.0.40' }],
+          },
+        ],
+      },
+    ],
+  },
+})
+
+test.each(['berth-macvlan', 'berth-ipvlan'])('%s attaches to the VLAN of a NetConfig', (plugin) => {
+  using host = new Tagged()
+  const pod = host.pod()
+  const type = { type: plugin, ...netConfig(20) }
+  expect(host.error('ADD', pod, host.config(type), plugin).msg).toContain('Cannot find VLAN 20 of master "nic0"')
+  for (const more of [{}, { vlan: 20 }, { master: 'nic0.20' }]) {
+    const config = host.config({ ...type, createVlan: true, ...more })
+    expect(host.add(pod, config, { plugin }).interfaces?.[0]?.mtu).toBe(1400)
+    expect(reaches(pod.name, far)).toBe(true)
+    expect(host.call('DEL', pod, config, { plugin })).toEqual(silence)
+    expect(host.hasLink()).toBe(false)
+  }
+  expect(host.error('ADD', pod, host.config({ ...type, vlan: 30, createVlan: true }), plugin).msg).toBe(
+    'Cannot attach to vlan 30: "ipam.networks" says 20',
+  )
+})
+
+test('hostAccess on a VLAN master gives the node its own link there, and takes both away', () => {
+  using host = new Tagged()
+  const pod = host.pod()
+  ip('-n', host.node, 'addr', 'add', '192.0.2.5/24', 'dev', host.nic)
+  ip('-n', host.node, 'route', 'add', 'default', 'via', '192.0.2.1')
+  const config = host.config({ ...byKey, hostAccess: true })
+  host.add(pod, config)
+  expect(reaches(pod.name, '192.0.2.5')).toBe(true)
+  expect(host.call('DEL', pod, config)).toEqual(silence)
+  expect(host.hasLink()).toBe(false)
+})
+
+test('nothing is made in a data directory that is not there', () => {
+  using host = new Tagged()
+  expect(host.call('DEL', host.pod(), host.config(byKey))).toMatchObject({ exitCode: 0, stdout: '' })
+  expect(existsSync(`${host.dataDir}/leases`)).toBe(false)
+})
