@@ -43,6 +43,7 @@ lab: dist/cni/berth ## what this machine's kernel lacks (SR-IOV, VLAN, vfio): th
 
 test-kubernetes: image ## under real Multus and a real API server, built from Go modules (root, Go 1.25 or newer; minutes the first time)
 	@scripts/need.sh iproute2=ip iputils-ping=ping openssl=openssl containernetworking-plugins=/usr/lib/cni/bridge
+	@$(RUN) test/kubernetes/build.ts
 	$(RUN) node_modules/.bin/vitest run --project kubernetes
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)

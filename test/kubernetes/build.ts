@@ -113,3 +113,10 @@ export function buildPrograms(): Programs | { readonly missing: string } {
     multusManifests,
   }
 }
+
+// Before the tests: who runs them would take minutes of silence for a hang.
+if (import.meta.main) {
+  const programs = buildPrograms()
+  if ('missing' in programs)
+    process.stderr.write(`SKIPPED: the build for the tests with Kubernetes: ${programs.missing}\n`)
+}

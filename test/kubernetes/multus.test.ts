@@ -1,4 +1,6 @@
 /** Our packaged plugins and manifests under real Multus and a real API server: every case in every column, and the table of them at the end. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { buildPrograms } from './build.ts'
 import { macvlan } from './cases/case.ts'
@@ -8,7 +10,8 @@ import { removal } from './cases/removal.ts'
 import { requests } from './cases/requests.ts'
 import type { Multus } from './multus.ts'
 import { manifests, Rig } from './rig.ts'
-import { columns, nameOf, Table } from './table.ts'
+import { pluginFolder } from './runtime.ts'
+import { type Column, columns, nameOf, Table } from './table.ts'
 import { Truth } from './truth.ts'
 
 const cases = [...networks, ...requests, ...devices, ...removal]
@@ -18,9 +21,20 @@ const missing = 'missing' in programs ? programs.missing : undefined
 if (missing !== undefined) process.stderr.write(`SKIPPED: the tests with Kubernetes and Multus: ${missing}\n`)
 const skipped = missing === undefined ? '' : ` (SKIPPED: ${missing})`
 
+const fixtures = join(import.meta.dirname, '..', 'fixtures')
 const table = new Table()
 const before = performance.now()
 let rig: Rig
+
+const secondsSince = (ms: number): string => ((performance.now() - ms) / 1000).toFixed(1)
+
+/** Runs a case and enters it into the table. */
+function timed(title: string, column: Column, run: () => void): void {
+  const since = performance.now()
+  table.note(title, column, 'FAILED')
+  run()
+  table.note(title, column, `${secondsSince(since)} s`)
+}
 
 beforeAll(() => {
   if ('missing' in programs) return
@@ -30,8 +44,7 @@ beforeAll(() => {
 afterAll(() => {
   if (missing !== undefined) return
   rig?.[Symbol.dispose]()
-  const seconds = ((performance.now() - before) / 1000).toFixed(0)
-  process.stdout.write(`\n${table}\n${cases.length} cases in ${columns.length} columns: ${seconds} s\n`)
+  process.stdout.write(`\n${table}\nall of it, without the build: ${secondsSince(before)} s\n`)
 })
 
 describe.skipIf(missing !== undefined)(`our manifests${skipped}`, () => {
@@ -89,34 +102,67 @@ describe.skipIf(missing !== undefined).each(columns)(`Multus, %o${skipped}`, (co
   })
 
   test.each(cases)(`$title (${nameOf(column)})`, ({ title, run }) => {
-    const since = performance.now()
-    table.note(title, column, 'FAILED')
     try {
-      run(rig, column)
+      timed(title, column, () => run(rig, column))
     } catch (error) {
       process.stderr.write(`${multus.log()}\n`)
       throw error
     }
-    table.note(title, column, `${((performance.now() - since) / 1000).toFixed(1)} s`)
   })
 })
 
-describe.skipIf(missing !== undefined).each(['thin', 'thick'] as const)(`Multus, %s${skipped}`, (flavour) => {
-  const title = "berth-macvlan as the primary network, from a list of which thick Multus' DEL passes the types alone"
+/** The life of an installation: Berth as the cluster's own network, under the names of others, and its end. */
+describe.skipIf(missing !== undefined).each(['thin', 'thick'] as const)(`Multus, %s${skipped}`, (multus) => {
+  const column = { multus, door: 'one-shot' } as const
+  const oneShot = (title: string, run: () => void): void => test(title, () => timed(title, column, run))
 
-  test(title, () => {
-    const since = performance.now()
-    table.note(title, { multus: flavour, door: 'one-shot' }, 'FAILED')
-    using _ = rig.multus(flavour, {
-      cniVersion: '1.0.0',
-      name: 'own',
-      plugins: [macvlan('10.70.0.0/24', { cniVersion: '1.0.0' })],
-    })
+  afterEach(() => {
+    expect(rig.leftovers()).toEqual([])
+  })
+
+  oneShot("berth-macvlan as the primary network, from a list of which thick Multus' DEL passes the types alone", () => {
+    const plugins = [macvlan('10.70.0.0/24', { cniVersion: '1.0.0' })]
+    using _ = rig.multus(multus, { cniVersion: '1.0.0', name: 'own', plugins })
     const pod = rig.attach('')
     expect(rig.leases()).toEqual([expect.stringMatching(/^own 10\.70\.0\.\d+\/24 apps\/pod-/)])
     expect(new Truth(rig.machine, pod).links().map(({ ifname }) => ifname)).toEqual(['eth0'])
     rig.detach(pod)
-    expect(rig.leftovers()).toEqual([])
-    table.note(title, { multus: flavour, door: 'one-shot' }, `${((performance.now() - since) / 1000).toFixed(1)} s`)
+  })
+
+  oneShot('NADs of macvlan and whereabouts as they are, installed under these names', () => {
+    using _ = rig.multus(multus)
+    rig.cluster.kubectl([
+      'set',
+      'env',
+      'daemonset/berth',
+      '-n',
+      'berth',
+      '-c',
+      'install',
+      'BERTH_ALIASES=macvlan,whereabouts',
+    ])
+    rig.install()
+    for (const name of ['internalapi', 'storage']) {
+      rig.cluster.apply(readFileSync(join(fixtures, `nad-${name}.yaml`), 'utf8'))
+    }
+    const pod = rig.attach('openstack/internalapi,openstack/storage')
+    const truth = new Truth(rig.machine, pod)
+    expect(truth.addresses('net1')).toEqual([expect.stringMatching(/^172\.17\.0\.(3|4)\d\/24$/)])
+    expect(truth.addresses('net2')).toEqual([expect.stringMatching(/^172\.18\.0\.(3|4)\d\/24$/)])
+    expect(rig.leases()).toHaveLength(2)
+    rig.detach(pod)
+  })
+
+  oneShot('installed, taken off again by overlays/uninstall, and installed again', () => {
+    const plugins = (): string[] => readdirSync(rig.machine.path(pluginFolder))
+    const apply = (folder: string): void => {
+      rig.cluster.kubectl(['apply', '--validate=strict', '-k', `${manifests}/${folder}`])
+      rig.install()
+    }
+    apply('overlays/uninstall')
+    expect(plugins().filter((name) => name.includes('berth') || name === 'whereabouts')).toEqual([])
+    expect(plugins()).toContain('bridge')
+    apply('base')
+    expect(plugins()).toEqual(expect.arrayContaining(['berth', 'berth-ipam', 'berth-macvlan']))
   })
 })

@@ -35,11 +35,17 @@ const primary = {
   ipam: { type: 'host-local', ranges: [[{ subnet: '10.244.0.0/24' }]] },
 }
 
+/** The NIC, links by the names of the examples' masters, the plugins of others. */
 const makeNode = `
 ip link add nic0 type veth peer name switch
 ip link set switch up
 ip link set nic0 up
 ip address add ${nodeAddress}/24 dev nic0
+ip netns add switch
+for vlan in 20 21 22; do
+  ip link add enp6s0.$vlan up type veth peer name far$vlan netns switch
+  ip -n switch link set far$vlan up
+done
 mkdir -p ${pluginFolder} /etc/cni/net.d
 cp /usr/lib/cni/{bridge,host-local,loopback,tuning} ${pluginFolder}/
 `
@@ -89,7 +95,7 @@ export class Rig implements Disposable {
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
         { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } },
       ])
-      this.#install()
+      this.#deploy()
     } catch (error) {
       this.machine[Symbol.dispose]()
       throw error
@@ -105,12 +111,17 @@ export class Rig implements Disposable {
     return new Multus(this.cluster, this.#kubelet, this.programs, flavour)
   }
 
-  /** Applies our manifests as the README says, and runs the installer as they do. */
-  #install(): void {
+  /** Runs the installer as the DaemonSet in the API says now, and returns what it says. */
+  install(): string {
+    return this.#kubelet.initialise(...daemonSet)
+  }
+
+  /** Applies our manifests as the README says. */
+  #deploy(): void {
     const ours = join(import.meta.dirname, '..', '..', 'install', 'manifests')
     cpSync(ours, this.machine.path(manifests), { recursive: true })
     this.cluster.kubectl(['apply', '--validate=strict', '-k', `${manifests}/base`])
-    this.#kubelet.initialise(...daemonSet)
+    this.install()
   }
 
   /** Starts our agent, as our manifests do, if calls shall go through that door, and says how to end it. */
@@ -218,12 +229,15 @@ export class Rig implements Disposable {
     const links: { ifname: string }[] = JSON.parse(this.machine.ask(['ip', '-json', 'link']))
     // Links of the primary network are not ours: thick Multus keeps the namespace of a pod open until Go's next garbage collection, at most two
     // minutes, and with it what nobody took out of it before it was deleted.
-    const usual = /^(lo|nic0|switch|cni0|enp6s0\.20|veth[0-9a-f]{8})$/
+    const usual = /^(lo|nic0|switch|cni0|enp6s0\.2[0-2]|veth[0-9a-f]{8})$/
     const left = [
       ...this.leases(),
       ...files.filter((file) => file !== '' && !/\/(last_reserved_ip\.0|lock)$/.test(file)),
       ...links.map(({ ifname }) => ifname).filter((name) => !usual.test(name)),
-      ...this.machine.ask(['ip', 'netns', 'list']).split('\n'),
+      ...this.machine
+        .ask(['ip', 'netns', 'list'])
+        .split('\n')
+        .filter((line) => !line.startsWith('switch')),
     ]
     return left.filter((what) => what !== '')
   }
@@ -231,7 +245,7 @@ export class Rig implements Disposable {
   /** Makes room for the next test where one has failed on its way. */
   clear(): void {
     const namespaces =
-      'ip -all netns delete; ip -json link show type veth | grep -o "veth[0-9a-f]\\{8\\}" | xargs -rn1 ip link del 2>/dev/null'
+      'ls /run/netns | grep ^cni- | xargs -rn1 ip netns del; ip -json link show type veth | grep -o "veth[0-9a-f]\\{8\\}" | xargs -rn1 ip link del 2>/dev/null'
     this.machine.run(['bash', '-c', `${namespaces}; rm -rf ${multusCache}/* /var/lib/cni/{results,networks}/*`])
     this.sweep()
     this.cluster.kubectl(['delete', 'pods', '--all', '-n', namespace, '--force', '--grace-period=0'])

@@ -54,12 +54,6 @@ const foreignMain: Case = {
 const example: Case = {
   title: 'the example NAD as it is in examples/',
   run(rig) {
-    rig.machine.shell(
-      'ip link show enp6s0.20 >/dev/null 2>&1 || ip link add enp6s0.20 up type veth peer name far0 netns 1',
-    )
-    rig.machine.shell(
-      'if ip link show far0 >/dev/null 2>&1; then ip netns add switch; ip link set far0 netns switch up; fi',
-    )
     rig.cluster.apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'openstack' } }])
     rig.cluster.apply(readFileSync(join(examples, 'internalapi.yaml'), 'utf8'))
     const pods = [rig.attach('openstack/internalapi'), rig.attach('openstack/internalapi')]
@@ -70,7 +64,6 @@ const example: Case = {
     ])
     expect(new Set(addresses).size).toBe(2)
     rig.detach(...pods)
-    rig.machine.shell('ip netns del switch')
   },
 }
 
