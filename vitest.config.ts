@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const quick = ['test/{agent,shared,ipam,plugins,cli,install,packaging,contract,house,lab,launcher}/**/*.test.ts']
+const quick = ['test/{agent,shared,ipam,vf,plugins,cli,install,packaging,contract,house,lab,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
 const kubernetes = ['test/kubernetes/**/*.test.ts']
 /** What a caller can tell of a call, and nothing of its process: it must not know which door it came through. */

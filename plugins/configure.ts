@@ -85,7 +85,8 @@ export function configureLink(
     insideNetns(netns, () => setSysctls(link.name, addresses, layer3))
     // Addresses before up: what the kernel announces at that moment, and takes into use without a wait, is them.
     socket.batch([
-      ...addresses.map((address) => addAddress(link.index, address, layer3.dad)),
+      // A link of hardware may be told once more, and has them then.
+      ...addresses.map((address) => ({ ...addAddress(link.index, address, layer3.dad), allowed: ['EEXIST'] })),
       setLinkUp(link.index),
       ...routes.map((route) => addRoute(link.index, route)),
       ...rules.map(addRule),

@@ -7,6 +7,7 @@ import { formatIp } from '../shared/address.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { Request } from '../shared/cni/request.ts'
 import type { Result } from '../shared/cni/result.ts'
+import { awaitCarrier } from '../shared/host/announce.ts'
 import { setLinkDown, setLinkUp } from '../shared/host/links.ts'
 import type { NetlinkSocket } from '../shared/host/netlink.ts'
 import { insideNetns, type Netns } from '../shared/host/netns.ts'
@@ -19,6 +20,8 @@ import { readAddress } from './routing.ts'
 
 /** A wire on which so many addresses in a row are in use is not the one that the range is for. */
 const roundsMax = 4
+/** As a network card needs to agree with a switch on nothing but that it is there. */
+const carrierMaxMs = 1000
 
 interface ProbedLink {
   readonly name: string
@@ -29,10 +32,12 @@ interface ProbedLink {
 }
 
 /** Asks on the link while it is up without an address; it is down again afterwards, as configureLink wants it. */
-function strangers(socket: NetlinkSocket, netns: Netns, link: ProbedLink, { ips }: Result): Conflict[] {
+async function strangers(socket: NetlinkSocket, netns: Netns, link: ProbedLink, { ips }: Result): Promise<Conflict[]> {
   // No router's advertisement shall be taken in meanwhile.
   insideNetns(netns, () => setNetSysctl(`ipv6/conf/${link.name}/accept_ra`, '0'))
   socket.batch([setLinkUp(link.index)])
+  // A link of hardware needs a while; without a carrier nobody can be asked, and the probe says so.
+  await awaitCarrier(socket, link.index, carrierMaxMs)
   try {
     return probe(
       netns,
@@ -48,7 +53,7 @@ function strangers(socket: NetlinkSocket, netns: Netns, link: ProbedLink, { ips 
  * Returns the IPAM's answer, with other addresses where strangers use those it had. Throws ERR_TAKEN when the wire answers
  * for every address tried.
  */
-export function settleAddresses(
+export async function settleAddresses(
   request: Request,
   deps: Deps,
   plan: Plan,
@@ -56,10 +61,10 @@ export function settleAddresses(
   socket: NetlinkSocket,
   link: ProbedLink,
   first: Result,
-): Result {
+): Promise<Result> {
   let result = first
   for (let round = 1; ; round++) {
-    const conflicts = strangers(socket, netns, link, result)
+    const conflicts = await strangers(socket, netns, link, result)
     if (conflicts.length === 0) return result
     for (const { ip, mac } of conflicts) log('warn', `"${formatIp(ip)}" is in use by "${mac}": kept out of use`)
     if (round === roundsMax) {

@@ -13,6 +13,7 @@ import { staticKeyDocs, staticShape } from '../ipam/dialects/static.ts'
 import { whereaboutsKeyDocs, whereaboutsShape } from '../ipam/dialects/whereabouts.ts'
 import { ipvlanKeyDocs, ipvlanShape } from '../plugins/ipvlan/config.ts'
 import { macvlanKeyDocs, macvlanShape } from '../plugins/macvlan/config.ts'
+import { sriovKeyDocs, sriovShape } from '../plugins/sriov/config.ts'
 import { errorTable } from '../shared/cni/errors.ts'
 
 const readme = join(import.meta.dirname, '..', 'README.md')
@@ -61,7 +62,8 @@ function errorsTable(): string {
 
 const tables: Record<string, string> = {
   'macvlan keys': keyTable(macvlanShape, macvlanKeyDocs),
-  'ipvlan keys': keyTable(ipvlanShape, ipvlanKeyDocs),
+  'ipvlan keys': keyTable(ipvlanShape(), ipvlanKeyDocs),
+  'sriov keys': keyTable(sriovShape, sriovKeyDocs),
   'ipam keys': keyTable(berthShape(), berthKeyDocs),
   'whereabouts keys': keyTable(whereaboutsShape(), whereaboutsKeyDocs),
   'host-local keys': keyTable(hostLocalShape(), hostLocalKeyDocs),

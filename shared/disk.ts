@@ -147,10 +147,13 @@ export async function createDurable(path: string, content: string): Promise<bool
   const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
   try {
     await fsyncAsync(directory)
+    return true
+  } catch (error) {
+    discardName(path)
+    throw error
   } finally {
     closeSync(directory)
   }
-  return true
 }
 let temporaries = 0
 

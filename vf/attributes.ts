@@ -16,6 +16,7 @@ import {
   type VfOfPf,
 } from '../shared/host/vf-attributes.ts'
 import { log } from '../shared/log.ts'
+import { whileBusy } from './busy.ts'
 import type { Holding } from './holding.ts'
 
 /** The interface of a PF, through which its VFs are set; undefined when it has none in the node's namespace. */
@@ -28,7 +29,7 @@ export function findPfLink(host: NetlinkSocket, pf: string): Link | undefined {
 export async function setAttributes(vf: VfOfPf, attributes: VfAttributes): Promise<void> {
   if (namesOf(attributes).length === 0) return
   try {
-    await setVf(vf, attributes)
+    await whileBusy(() => setVf(vf, attributes))
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     // The kernel stops at the first one that it refuses and does not say which. A second time they may all be taken.
@@ -62,7 +63,7 @@ export async function restoreAttributes(host: NetlinkSocket, holding: Holding): 
   const wanted = wantedBack(holding)
   if (namesOf(wanted).length === 0) return vf
   try {
-    await setVf(vf, wanted)
+    await whileBusy(() => setVf(vf, wanted))
     return vf
   } catch (error) {
     if (!(error instanceof SystemError)) throw error

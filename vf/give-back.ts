@@ -4,9 +4,11 @@
  *
  *   interface home (down) -> PF's attributes -> name, MTU, MAC, flags -> the holding is removed (by the caller)
  */
+import { discardName } from '../shared/disk.ts'
 import { readBootId } from '../shared/host/boot.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
 import { isUserSpaceDriver, readPciDevice } from '../shared/host/pci.ts'
+import { pathUnder } from '../shared/host/under-root.ts'
 import { log } from '../shared/log.ts'
 import { restoreAttributes } from './attributes.ts'
 import type { Holding } from './holding.ts'
@@ -17,7 +19,8 @@ import { bringHome, restoreNetdev } from './home.ts'
  * ERR_KERNEL; then the holding stays, and the next one goes on.
  */
 export async function giveBack(holding: Holding, root = ''): Promise<void> {
-  const { address, netdev: original, bootId } = holding
+  const { address, netdev: original, bootId, deviceInfo } = holding
+  if (deviceInfo !== undefined) discardName(pathUnder(root, deviceInfo))
   // A boot takes everything away that was set.
   if (bootId !== readBootId()) return
   const device = readPciDevice(address)

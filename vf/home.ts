@@ -17,6 +17,7 @@ import { type Netns, nodeNetns, openNetnsIfAny, sameNetns } from '../shared/host
 import { bindDriver, readPciDevice, unbindDriver } from '../shared/host/pci.ts'
 import type { VfOfPf } from '../shared/host/vf-attributes.ts'
 import { log } from '../shared/log.ts'
+import { pause, pollMs, whileBusy } from './busy.ts'
 import type { Holding } from './holding.ts'
 import { settleMac } from './mac.ts'
 
@@ -24,11 +25,8 @@ type Original = NonNullable<Holding['netdev']>
 
 /** The kernel brings hardware home from a namespace that ends, some time after its last user is gone; a driver needs some as well. */
 const homeMaxMs = 3000
-const pollMs = 20
 /** What an interface is called whose own name is taken, as the kernel itself does it. */
 const anyName = 'dev%d'
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** The device's interface in the node's namespace. */
 async function findAtHome(address: string): Promise<Netdev | undefined> {
@@ -166,7 +164,7 @@ export async function restoreNetdev(netdev: Netdev, original: Original, vf: VfOf
     await restoreNames(netdev, original)
     if (netdev.mtuBytes !== mtuBytes) await changeNetdev(home, index, { mtuBytes })
     if ((await findNetdev(home, { index }))?.mac !== mac) await settleMac(home, { index, name: original.name }, mac, vf)
-    await changeNetdev(home, index, { up, allMulticast })
+    await whileBusy(() => changeNetdev(home, index, { up, allMulticast }))
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot restore "${original.name}": ${error.message}`, { cause: error })

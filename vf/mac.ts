@@ -8,12 +8,7 @@ import { SystemError } from '../shared/host/libc.ts'
 import { changeNetdev, findNetdev } from '../shared/host/netdevs.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { readVf, setVf, type VfOfPf } from '../shared/host/vf-attributes.ts'
-
-/** A VF that its PF has told something resets itself, and answers nobody meanwhile. */
-const settleMaxMs = 2000
-const pollMs = 20
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+import { pause, pollMs, settleMaxMs } from './busy.ts'
 
 /** Tries once; undefined when the interface has the MAC then, else why not. */
 async function trial(netns: Netns, index: number, mac: string): Promise<SystemError | 'other' | undefined> {

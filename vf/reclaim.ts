@@ -26,6 +26,16 @@ export function isInUse({ bootId, netns, netdev }: Holding, living: () => Living
   return stillUsed(now, netns, netdev.podIndex, [])
 }
 
+/** As isInUse for many holdings: looks through the processes once. */
+export function inUseNow(): (holding: Holding) => boolean {
+  let looked: Living | undefined
+  const living = (): Living => {
+    looked ??= livingNamespaces()
+    return looked
+  }
+  return (holding) => isInUse(holding, living)
+}
+
 /** Gives back what nobody uses any more; false when somebody does, or it has another life by now. Errors: those of giveBack. */
 export async function reclaim(holdings: Holdings, holding: Holding, hold: Hold): Promise<boolean> {
   using _held = await hold(holding)
@@ -73,8 +83,8 @@ async function reclaimEach(holdings: Holdings, due: readonly Holding[], hold: Ho
 /** Looks once, and gives back what an earlier look found gone as well. Those of an earlier boot are nobody's at once. */
 export async function sweepVfs(holdings: Holdings, { nowMs, graceMs, dryRun, hold }: SweepWish): Promise<SweptVfs> {
   const { holdings: all, damaged } = holdings.list()
-  let looked: Living | undefined
-  const gone = all.filter((holding) => !isInUse(holding, () => (looked ??= livingNamespaces())))
+  const isUsed = inUseNow()
+  const gone = all.filter((holding) => !isUsed(holding))
   const firstLooks = gone.length > 0 ? holdings.firstLooks() : new Map<string, number>()
   const seenMs = (holding: Holding): number => Math.min(firstLooks.get(lookName(holding)) ?? nowMs, nowMs)
   const isDue = (holding: Holding): boolean =>

@@ -1,7 +1,7 @@
 /** `berth vf list`: who holds which VF of this node. */
 import { openStore } from '../../ipam/index.ts'
 import { namesOf, spellAttribute } from '../../shared/host/vf-attributes.ts'
-import { type Holding, Holdings, isInUse } from '../../vf/index.ts'
+import { type Holding, Holdings, inUseNow } from '../../vf/index.ts'
 import { type Command, jsonOption } from '../command.ts'
 import { json, printable, table } from '../table.ts'
 
@@ -13,10 +13,10 @@ const setText = ({ set }: Holding): string =>
     .map((name) => `${name} ${spellAttribute(name, set)}`)
     .join(', ') || '-'
 
-function rowOf(holding: Holding): string[] {
+function rowOf(holding: Holding, isInUse: boolean): string[] {
   const { address, pf, network, containerId, ifName, heldSince } = holding
   const of = pf === undefined ? '-' : `VF ${pf.vf} of ${pf.address}`
-  return [address, of, network, containerId, ifName, setText(holding), heldSince, isInUse(holding) ? 'held' : 'gone']
+  return [address, of, network, containerId, ifName, setText(holding), heldSince, isInUse ? 'held' : 'gone']
 }
 
 export const vfList: Command = {
@@ -30,7 +30,8 @@ export const vfList: Command = {
     const { holdings, damaged } = new Holdings(dataDir, () => store.shared).list()
     if (options.flag('json')) return { stdout: json({ holdings, damaged }) }
     const warnings = damaged.map((path) => `damaged: ${printable(path)}\n`)
-    const rows = holdings.map(rowOf)
+    const isInUse = inUseNow()
+    const rows = holdings.map((holding) => rowOf(holding, isInUse(holding)))
     return { stdout: (rows.length === 0 ? 'no VFs\n' : table(columns, rows)) + warnings.join('') }
   },
 }

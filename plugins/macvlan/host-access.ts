@@ -16,8 +16,9 @@ import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import type { Undo } from '../../shared/undo.ts'
 import type { RecordedLink } from '../addresses.ts'
+import { withPlan } from '../child/config.ts'
 import { findMaster } from '../child/master.ts'
-import type { Deps } from '../deps.ts'
+import { Declined, type Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import {
   familiesOf,
@@ -122,10 +123,11 @@ function strayIn({ store }: Deps, masterIndex: number): (neighbour: Neighbour) =
 }
 
 /** The index of the configured master; undefined, with a warning, when it is not there: its host link went with it. */
-function masterIndexOf(host: NetlinkSocket, request: Request): number | undefined {
+function masterIndexOf(host: NetlinkSocket, request: Request, deps: Deps): number | undefined {
   try {
-    return findMaster(host, macvlanConfig(request)).index
+    return findMaster(host, withPlan(macvlanConfig(request), request, deps).config).index
   } catch (error) {
+    if (error instanceof Declined) throw error
     log('warn', `no link of hostAccess is looked for: ${messageOf(error)}`)
     return undefined
   }
@@ -146,7 +148,7 @@ export async function withdrawHostAccess(
 ): Promise<void> {
   if (record === undefined ? !isAskedFor(request) : record.link?.hostAccess === undefined) return
   using host = deps.openHost()
-  const masterIndex = record?.link?.hostAccess ?? masterIndexOf(host, request)
+  const masterIndex = record?.link?.hostAccess ?? masterIndexOf(host, request, deps)
   if (masterIndex === undefined) return
   const told = previous?.interfaces.find(({ name }) => name === request.key.ifName)?.mac?.toLowerCase()
   const { mac = told, addresses } = record === undefined ? { addresses: [] } : partyOf(record)
@@ -164,7 +166,7 @@ export async function withdrawHostAccess(
 export async function collectHostAccess(request: Request, deps: Deps): Promise<void> {
   if (!isAskedFor(request) || !deps.store.exists()) return
   using host = deps.openHost()
-  const masterIndex = masterIndexOf(host, request)
+  const masterIndex = masterIndexOf(host, request, deps)
   if (masterIndex === undefined) return
   using _held = await deps.hold(hostLinkKey(deps, masterIndex))
   try {

@@ -3,7 +3,6 @@
  * was told of pods' addresses says who uses it. It is changed under one lock a master, and never across an await: a last DEL
  * cannot remove it under a first ADD.
  */
-import { hostname } from 'node:os'
 import type { Family, Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
@@ -16,18 +15,12 @@ import { nodeNetns } from '../../shared/host/netns.ts'
 import { createMacvlan } from '../../shared/host/new-links.ts'
 import { defaultRouteLink, removeOwnRoute } from '../../shared/host/routes.ts'
 import { setNetSysctl } from '../../shared/host/sysctl.ts'
+import { nodeKey } from '../child/node-key.ts'
 import type { Deps } from '../deps.ts'
 import { hostLinkIndex, hostLinkMac, hostLinkName } from './access.ts'
 
-/**
- * What calls hold while they change a host link. No network's name starts with a dot, and on a share each node has its own. On one
- * node all are to hold the same, whatever a container says that the node is called.
- */
-export const hostLinkKey = ({ store }: Deps, masterIndex: number): AttachmentKey => ({
-  network: '.node',
-  containerId: store.shared ? hostname() : 'own',
-  ifName: hostLinkName(masterIndex),
-})
+/** What calls hold while they change a host link. */
+export const hostLinkKey = (deps: Deps, masterIndex: number): AttachmentKey => nodeKey(deps, hostLinkName(masterIndex))
 
 /** The node's link on a master; undefined when there is none, or another link has its index. */
 export function findHostLink(host: NetlinkSocket, masterIndex: number): Link | undefined {

@@ -9,10 +9,10 @@ import { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { insideNetns, openNetns } from '../../shared/host/netns.ts'
 import { attributeKeys, differingFrom, namesOf, readVf, spellAttribute } from '../../shared/host/vf-attributes.ts'
 import { findInPod, findPfLink, type Holding, holdingsOf } from '../../vf/index.ts'
-import { checkClaim, planFor } from '../addresses.ts'
+import { checkClaim } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { checkLayer3, checkSandbox, differ } from '../layer3-check.ts'
-import { type SriovConfig, sriovConfig } from './config.ts'
+import { type SriovConfig, sriovConfig, withPlan } from './config.ts'
 import { holdingsIn } from './take.ts'
 
 function checkNetdev(netdev: Netdev, config: SriovConfig, { mac, mtu }: ResultInterface): void {
@@ -56,8 +56,7 @@ function findHolding({ key }: Request, deps: Deps, { address }: SriovConfig): Ho
 }
 
 export async function check(request: Request, deps: Deps): Promise<void> {
-  const written = sriovConfig(request)
-  const config = { ...written, mtuBytes: written.mtuBytes ?? planFor(request, deps).link.mtuBytes }
+  const { config } = withPlan(sriovConfig(request), request, deps)
   if (request.config.prevResult === undefined) throw new CniError('ERR_CONFIG', 'required prevResult missing')
   const previous = parseResult(request.config.prevResult, request.version)
   const { ifName } = request.key

@@ -14,7 +14,6 @@ import { release } from '../addresses.ts'
 import { removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { findRecord, holdIfRoom, previousOf } from '../recorded.ts'
-import { removeDeviceInfo } from './device-info.ts'
 import { holdingsIn } from './take.ts'
 
 /** Routing rules do not go with an interface, and are found by it. */
@@ -37,7 +36,6 @@ export async function del(request: Request, deps: Deps): Promise<void> {
   for (const holding of holdingsOf(holdings, request.key)) {
     await timed('rules', () => removeOwnRules(holding, ips, deps.root))
     await timed('give back', () => giveBack(holding, deps.root))
-    if (holding.deviceInfo !== undefined) removeDeviceInfo(holding.deviceInfo, deps.root)
     holdings.remove(holding)
   }
   await timed('release', () => release(request, deps))

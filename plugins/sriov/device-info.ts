@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { CniError } from '../../shared/cni/errors.ts'
-import { isErrno, makeDirectory, removeName, replaceUnsynced } from '../../shared/disk.ts'
+import { makeDirectory, replaceUnsynced } from '../../shared/disk.ts'
 import { pathUnder } from '../../shared/host/under-root.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
@@ -48,14 +48,5 @@ export function writeDeviceInfo(path: string, root: string, { address, pf }: Dev
     replaceUnsynced(place, `${JSON.stringify(info)}\n`)
   } catch (error) {
     throw new CniError('ERR_IO', `Cannot write device information "${path}": ${messageOf(error)}`, { cause: error })
-  }
-}
-
-/** Removes the file; who is not there any more cannot be told. */
-export function removeDeviceInfo(path: string, root: string): void {
-  try {
-    removeName(pathUnder(root, path))
-  } catch (error) {
-    if (!isErrno(error, 'ENOTDIR')) log('warn', `cannot remove device information "${path}": ${messageOf(error)}`)
   }
 }

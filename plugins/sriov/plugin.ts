@@ -5,7 +5,7 @@ import type { Request } from '../../shared/cni/request.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
-import { isInUse, reclaim } from '../../vf/index.ts'
+import { inUseNow, reclaim } from '../../vf/index.ts'
 import { checkAddressesReady, collectFor, isForeign } from '../addresses.ts'
 import type { Deps, Plugin } from '../deps.ts'
 import { add } from './add.ts'
@@ -17,7 +17,7 @@ import { holdingsIn } from './take.ts'
 
 /** Whether an ADD would find a device. Throws ERR_LIMITED when what it would be taken from is not there, and ERR_UNAVAILABLE when all are taken. */
 async function checkDevices(host: NetlinkSocket, config: SriovConfig, deps: Deps): Promise<void> {
-  const { pf, address } = config
+  const { pf, address, metadataFolder: folder } = config
   const limited = (error: unknown): never => {
     throw new CniError('ERR_LIMITED', messageOf(error), { cause: error })
   }
@@ -29,9 +29,10 @@ async function checkDevices(host: NetlinkSocket, config: SriovConfig, deps: Deps
   }
   // A device plugin says which, and only to an ADD.
   if (pf === undefined) return
+  const isInUse = inUseNow()
   let isTaken = false
   try {
-    for await (const one of candidates(host, pf, holdings)) {
+    for await (const one of candidates(host, pf, holdings, { folder, root: deps.root })) {
       const holding = holdings.find(one)
       if (holding !== undefined && isInUse(holding)) {
         isTaken = true
@@ -54,6 +55,7 @@ async function collectVfs({ config, key }: Request, deps: Deps): Promise<void> {
   // Without the list nothing is known about validity (SPEC section 2, GC).
   if (valid === undefined) return
   const holdings = holdingsIn(deps)
+  const isInUse = inUseNow()
   for (const holding of holdings.list().holdings) {
     const isValid = valid.some((one) => one.containerID === holding.containerId && one.ifname === holding.ifName)
     if (holding.network !== key.network || isValid || isInUse(holding)) continue

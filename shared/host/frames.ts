@@ -26,6 +26,8 @@ const ownHopLimit = 255
 const arpHead = Buffer.from([0, 1, 8, 0, 6, 4])
 const broadcast = Buffer.alloc(6, 0xff)
 const allNodes = Buffer.from('333300000001', 'hex')
+/** ff02::1. */
+const allNodesAddress = Buffer.from('ff020000000000000000000000000001', 'hex')
 
 /** ff02::1:ffxx:xxxx, the xx being the end of the address (RFC 4291 section 2.7.1). */
 const solicitedNode = (ip: Ip): Uint8Array =>
@@ -59,6 +61,33 @@ function arpProbe(mac: Uint8Array, ip: Ip): Buffer {
   const addresses = [mac, Buffer.alloc(4), Buffer.alloc(6), ipBytes(ip)]
   return Buffer.concat([ethernet(broadcast, mac, etherType.ARP), arpHead, Buffer.from([0, REQUEST]), ...addresses])
 }
+
+/** RFC 5227 section 3: a request for the address that is already one's own. */
+function arpAnnouncement(mac: Uint8Array, ip: Ip): Buffer {
+  const addresses = [mac, ipBytes(ip), Buffer.alloc(6), ipBytes(ip)]
+  return Buffer.concat([ethernet(broadcast, mac, etherType.ARP), arpHead, Buffer.from([0, REQUEST]), ...addresses])
+}
+
+/** An unsolicited advertisement to all nodes, which takes the place of what they know (RFC 4861 sections 4.4 and 7.2.6). */
+function neighbourAdvertisement(mac: Uint8Array, ip: Ip): Buffer {
+  const override = 0x20
+  const targetMac = Buffer.concat([Buffer.from([2, 1]), mac])
+  const head = Buffer.from([ADVERTISEMENT, 0, 0, 0, override, 0, 0, 0])
+  const message = Buffer.concat([head, ipBytes(ip), targetMac])
+  const header = Buffer.alloc(ipv6Bytes)
+  header[0] = 0x60
+  header.writeUInt16BE(message.length, 4)
+  header[6] = ICMPV6
+  header[7] = ownHopLimit
+  header.set(ipBytes(ip), 8)
+  header.set(allNodesAddress, 24)
+  message.writeUInt16BE(checksum(header.subarray(8), message), 2)
+  return Buffer.concat([ethernet(allNodes, mac, etherType.IPV6), header, message])
+}
+
+/** The frame that tells everybody on the wire who has the address now. */
+export const announcementFrame = (mac: Uint8Array, ip: Ip): Buffer =>
+  ip.family === 4 ? arpAnnouncement(mac, ip) : neighbourAdvertisement(mac, ip)
 
 function neighbourSolicitation(mac: Uint8Array, ip: Ip): Buffer {
   const message = Buffer.concat([Buffer.from([SOLICITATION, 0, 0, 0, 0, 0, 0, 0]), ipBytes(ip)])

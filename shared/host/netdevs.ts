@@ -126,8 +126,8 @@ export interface Move {
 }
 
 /**
- * Moves an interface, and changes it there, in one message. The kernel moves it first: EEXIST says that one of its names is taken there
- * and nothing was done, after any other error it may have moved.
+ * Moves an interface, and changes it there, in one message. The kernel moves it first, and then changes it: after an error it may be in
+ * either namespace. EEXIST: its new name is taken there, or one of those that it brings along.
  */
 export async function moveNetdev({ from, index, to, newIndex }: Move, change: NetdevChange): Promise<void> {
   const message = changeMessage(index, change).u32(IFLA.NET_NS_FD, to.fd)

@@ -82,7 +82,7 @@ function netdevsOf(device: string): string[] {
   return [...names.filter(isUplink), ...names.filter((name) => !isUplink(name))]
 }
 
-export interface VirtualFunction {
+interface VirtualFunction {
   readonly address: string
   /** What the PF calls it. */
   readonly vf: number

@@ -21,11 +21,11 @@ const macRoomBytes = 32
 const unknown = 0xffffffff
 
 const linkStates = ['auto', 'enable', 'disable'] as const
-export type LinkState = (typeof linkStates)[number]
+type LinkState = (typeof linkStates)[number]
 
 /** ETH_P_8021Q and ETH_P_8021AD of linux/if_ether.h. */
 const vlanProtocols = { '802.1q': 0x8100, '802.1ad': 0x88a8 } as const
-export type VlanProtocol = keyof typeof vlanProtocols
+type VlanProtocol = keyof typeof vlanProtocols
 
 export interface VfVlan {
   /** 0: none; frames pass as they are. */

@@ -75,7 +75,16 @@ function vfStates(): readonly object[] {
     const shown = links.find(({ ifname }) => ifname === linkOf(pci))
     if (shown === undefined) return { attributes, driver: driverOf(pci), link: 'not on the node' }
     const { ifname, address, mtu, flags, altnames = [], promiscuity, allmulti } = shown
-    const link = { ifname, address, mtu, isUp: flags.includes('UP'), altnames, promiscuity, allmulti }
+    // The kernel appends: a name that was away is the last one now.
+    const link = {
+      ifname,
+      address,
+      mtu,
+      isUp: flags.includes('UP'),
+      altnames: altnames.toSorted(),
+      promiscuity,
+      allmulti,
+    }
     return { attributes, driver: driverOf(pci), link }
   })
 }

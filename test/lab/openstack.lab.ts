@@ -32,6 +32,7 @@ class ConfigDrive implements Disposable {
     writeNetworkData(folder, 'openstack/latest', networkDataOf(host))
     const image = join(host.dataDir, 'image')
     makers[how]?.(folder, image, label)
+    run('modprobe', 'loop')
     this.device = run('losetup', '--find', '--show', image)
   }
 

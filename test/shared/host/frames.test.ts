@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { formatIp } from '../../../shared/address.ts'
-import { answerGroups, probeFrame, readConflict } from '../../../shared/host/frames.ts'
+import { announcementFrame, answerGroups, probeFrame, readConflict } from '../../../shared/host/frames.ts'
 import { macBytes } from '../../../shared/host/links.ts'
 import { ip } from '../addresses.ts'
 import { advertisement, arp, solicitation } from './wire.ts'
@@ -50,6 +50,29 @@ describe('probeFrame()', () => {
         .join('')
         .replaceAll(' ', ''),
     )
+  })
+})
+
+describe('announcementFrame()', () => {
+  it('says whose an IPv4 address is as RFC 5227 section 3 has it', () => {
+    expect(announcementFrame(macBytes(own), ip(v4)).toString('hex')).toBe(
+      ['ffffffffffff0200000000010806', '0001080006040001', '0200000000010a000007', '0000000000000a000007'].join(''),
+    )
+  })
+
+  it('says whose an IPv6 address is as RFC 4861 section 7.2.6 has it, with a checksum that holds', () => {
+    const frame = announcementFrame(macBytes(own), ip(v6))
+    expect(frame.subarray(0, 22).toString('hex')).toBe('333300000001020000000001' + '86dd' + '6000000000203aff')
+    expect(frame.subarray(22, 54).toString('hex')).toBe(
+      'fd000000000000000000000000123456' + 'ff020000000000000000000000000001',
+    )
+    expect(frame.subarray(54, 56).toString('hex')).toBe('8800')
+    expect(frame.subarray(58).toString('hex')).toBe(
+      '20000000' + 'fd000000000000000000000000123456' + '0201020000000001',
+    )
+    // Whoever takes it in reads it as a word about the address, and reads none with a wrong checksum.
+    expect(read(frame)).toEqual([v6, own])
+    expect(read(announcementFrame(macBytes(own), ip(v4)))).toEqual([v4, own])
   })
 })
 

@@ -1,0 +1,43 @@
+/**
+ * Telling the wire who has an address, where the kernel's own word was lost: it speaks when a link is set up, and a link of hardware has
+ * its carrier only some time after that.
+ */
+import { closeSync, writeSync } from 'node:fs'
+import type { Ip } from '../address.ts'
+import { monotonicMs } from '../clock.ts'
+import { isErrno } from '../disk.ts'
+import { announcementFrame } from './frames.ts'
+import { findLink, macBytes } from './links.ts'
+import type { NetlinkSocket } from './netlink.ts'
+import { insideNetns, type Netns } from './netns.ts'
+import { openPacket } from './sockets.ts'
+
+const pollMs = 5
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Waits until there is something at the other end of the cable; false when that takes longer than `maxMs`. */
+export async function awaitCarrier(socket: NetlinkSocket, index: number, maxMs: number): Promise<boolean> {
+  const deadlineMs = monotonicMs() + maxMs
+  for (;;) {
+    if (findLink(socket, { index })?.carrier === true) return true
+    if (monotonicMs() >= deadlineMs) return false
+    await pause(pollMs)
+  }
+}
+
+/** Sends one announcement for each address. One that is lost costs a neighbour some seconds, and nobody an attachment. */
+export function announce(
+  netns: Netns,
+  link: { readonly index: number; readonly mac: string },
+  ips: readonly Ip[],
+): void {
+  // Protocol 0 sends and hears nothing.
+  const fd = insideNetns(netns, () => openPacket(link.index, 0, []))
+  try {
+    for (const ip of ips) writeSync(fd, announcementFrame(macBytes(link.mac), ip))
+  } catch (error) {
+    if (!isErrno(error, 'ENETDOWN', 'ENOBUFS', 'ENXIO')) throw error
+  } finally {
+    closeSync(fd)
+  }
+}
