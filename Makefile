@@ -4,11 +4,11 @@ ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
 # Any Node >= 26.9 may be packed: make build NODE=/path/to/node
 NODE ?= node_modules/node-linux-$(ARCH)/bin/node
 RUN := $(NODE) --disable-warning=ExperimentalWarning
-SOURCES := $(shell find main.ts plugins ipam vf shared agent cli packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
+SOURCES := $(shell find main.ts plugins ipam vf shared agent cli install packaging -name '*.ts' -o -name '*.cjs') launcher/launcher.c package-lock.json
 
 NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
 
-.PHONY: help demo build arm check test lab bench docs clean
+.PHONY: help demo build image arm check test lab bench docs clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ demo: dist/cni/berth ## attach two pods, ping, detach, show that nothing is left
 	@$(RUN) scripts/demo.ts
 
 build: dist/cni/berth ## dist/cni: the packaged program, and the launcher under the plugins' names (root)
+
+image: dist/cni/berth ## dist/image: the root file system of the container image, which install/Dockerfile copies
+	@$(RUN) packaging/image.ts
 
 arm: node_modules/.ready ## dist/arm64/cni: the launcher for arm64, compiled across
 	@scripts/need.sh gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc
@@ -30,7 +33,7 @@ check: node_modules/.ready ## the quick gate: types, lint, house rules, unit tes
 	$(RUN) node_modules/.bin/vitest run --project quick
 
 test: dist/cni/berth check ## everything: the gate, then the packaged program on the real kernel (root)
-	@scripts/need.sh iproute2=ip iputils-ping=ping strace=strace golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni containernetworking-plugins=/usr/lib/cni/macvlan
+	@scripts/need.sh iproute2=ip iputils-ping=ping strace=strace libcap2-bin=capsh golang-go=/usr/lib/go golang-github-appc-cni-dev=/usr/share/gocode/src/github.com/containernetworking/cni containernetworking-plugins=/usr/lib/cni/macvlan
 	$(RUN) node_modules/.bin/vitest run --project thorough --project agent
 	@$(if $(filter x64,$(ARCH)),$(MAKE) --no-print-directory lab,echo "The lab's tests were left out: its VM needs the programs of an x86-64 machine")
 

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const quick = ['test/{agent,shared,ipam,vf,plugins,cli,packaging,contract,house,lab,launcher}/**/*.test.ts']
+const quick = ['test/{agent,shared,ipam,vf,plugins,cli,install,packaging,contract,house,lab,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
 /** What a caller can tell of a call, and nothing of its process: it must not know which door it came through. */
 const bothDoors = [
@@ -13,6 +13,7 @@ const bothDoors = [
   'ipvlan',
   'layer3',
   'macvlan',
+  'nad',
   'openstack',
   'order',
   'protocol*',

@@ -12,6 +12,9 @@ import { Place } from './sockets.ts'
 import { warmUp } from './warm.ts'
 import { type Facts, unwatched, type Watch } from './watch.ts'
 
+/** A look costs two system calls. */
+const reopenEveryMs = 2000
+
 interface AgentOptions {
   /** Its socket is the first that launchers try. */
   readonly runDir: string
@@ -19,6 +22,8 @@ interface AgentOptions {
   readonly dataDir: string
   /** Whether it makes calls of its own first, so that no other is slow. */
   readonly warm: boolean
+  /** Whether it answers calls; what else there is to do of a directory that hosts share is done without. */
+  readonly calls?: boolean
   readonly watch?: Watch
 }
 
@@ -51,6 +56,7 @@ export class Agent {
   readonly #options: AgentOptions
   #places: readonly Place[] = []
   #state: Facts['state'] = 'warming up'
+  #reopening: NodeJS.Timeout | undefined
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -68,19 +74,43 @@ export class Agent {
 
   /** Throws when another agent is there already, or a socket cannot be made. */
   async start(): Promise<void> {
-    const { runDir, dataDir, warm, watch = unwatched } = this.#options
+    const { runDir, dataDir, warm, calls = true, watch = unwatched } = this.#options
+    if (!calls) {
+      // Leases of its own on every node is what nobody wants who asks for this.
+      if (!this.#resources.store.shared) throw new Error(`"${dataDir}" is no directory that hosts share`)
+      this.#state = 'answering'
+      return
+    }
     this.#places = [new Place(runDir, true), ...(dataDir === runDir ? [] : [new Place(dataDir, false)])]
     if (this.#resources.store.shared) {
       throw new Error(`cannot serve "${dataDir}": hosts share it, and their locks stop who waits for them`)
     }
     if (warm) await warmUp(`${runDir}/warm`)
     for (const [index, place] of this.#places.entries()) {
-      const door = index === 0 ? 'run' : 'data'
-      const onAnswered = (call: CallFrame, reply: Reply, ms: number): void => watch.answered(door, call, reply, ms)
-      await place.open(callServer(this.#line, (call, peer) => this.#answer(call, peer), onAnswered))
+      await place.open(this.#newServer(index, watch))
       log('info', `answering at "${place.path}"`)
     }
     this.#state = 'answering'
+    this.#reopening = setInterval(() => void this.#reopen(watch), reopenEveryMs).unref()
+  }
+
+  #newServer(index: number, watch: Watch): ReturnType<typeof callServer> {
+    const door = index === 0 ? 'run' : 'data'
+    const onAnswered = (call: CallFrame, reply: Reply, ms: number): void => watch.answered(door, call, reply, ms)
+    return callServer(this.#line, (call, peer) => this.#answer(call, peer), onAnswered)
+  }
+
+  /** Nobody finds an agent whose socket somebody removed, and nothing else would tell it. */
+  async #reopen(watch: Watch): Promise<void> {
+    for (const [index, place] of this.#places.entries()) {
+      if (place.isOpen || this.#state !== 'answering') continue
+      try {
+        await place.reopen(this.#newServer(index, watch))
+        log('warn', `"${place.path}" was gone: answering there again`)
+      } catch (error) {
+        log('warn', `cannot answer at "${place.path}" again: ${messageOf(error)}`)
+      }
+    }
   }
 
   get facts(): Facts {
@@ -92,6 +122,7 @@ export class Agent {
   /** Serves those who are there, and ends. */
   async stop(): Promise<void> {
     this.#state = 'draining'
+    clearInterval(this.#reopening)
     await Promise.all(this.#places.map((place) => place.close()))
     await this.#line.close()
     for (const place of this.#places) place[Symbol.dispose]()

@@ -4,11 +4,13 @@
 import { dirname, join } from 'node:path'
 import { isSea } from 'node:sea'
 import { dataDirOf } from '../shared/data-dir.ts'
+import { serviceAccountOf } from '../shared/kubeconfig.ts'
 import { log, setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { writeAll } from '../shared/write.ts'
 import { Agent } from './agent.ts'
 import { sweepInChild } from './child-sweep.ts'
+import { KubeconfigKeeper } from './kubeconfig.ts'
 import type { Monitor } from './monitor.ts'
 import { type AgentWish, readCommandLine, usage } from './options.ts'
 import { Sweeper } from './sweeper.ts'
@@ -46,16 +48,18 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function run({ runDir, dataDir, warm, metricsAddress, sweep }: AgentWish, told: Promise<string>): Promise<void> {
+async function run(wish: AgentWish, told: Promise<string>): Promise<void> {
+  const { runDir, dataDir, warm, calls, metricsAddress, sweep } = wish
   // Only whoever asks for it pays for it.
   const monitor: Monitor | undefined =
     metricsAddress && new (await import('./monitor.ts')).Monitor(dataDir, () => agent.facts)
   const watch = monitor?.watch ?? unwatched
-  const agent = new Agent({ runDir, dataDir, warm, watch })
+  const agent = new Agent({ runDir, dataDir, warm, calls, watch })
   try {
     // Before anything else: it says that the agent is not ready yet.
     if (metricsAddress !== undefined) await monitor?.open(metricsAddress)
     await agent.start()
+    using _kubeconfig = keepKubeconfig(wish.kubeconfig)
     const sweeper = sweep && newSweeper(sweep, dataDir, watch)
     sweeper?.start()
     log('info', `${await told}: serving those who are there`)
@@ -63,6 +67,18 @@ async function run({ runDir, dataDir, warm, metricsAddress, sweep }: AgentWish, 
   } finally {
     monitor?.close()
   }
+}
+
+function keepKubeconfig(path: string | undefined): Disposable | undefined {
+  const account = serviceAccountOf(process.env)
+  if (path === undefined) return undefined
+  if (account === undefined) {
+    log('warn', `cannot write "${path}": KUBERNETES_SERVICE_HOST is not set`)
+    return undefined
+  }
+  const keeper = new KubeconfigKeeper(path, account)
+  keeper.start()
+  return keeper
 }
 
 function newSweeper(sweep: NonNullable<AgentWish['sweep']>, dataDir: string, watch: Watch): Sweeper {

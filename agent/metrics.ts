@@ -7,6 +7,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Claim, Usage } from '../ipam/index.ts'
 import type { Reply } from '../plugins/dispatch.ts'
 import { isPluginName } from '../plugins/dispatch.ts'
+import { ownName } from '../shared/aliases.ts'
 import { errorTable } from '../shared/cni/errors.ts'
 import { verbs } from '../shared/cni/versions.ts'
 import { openDescriptors } from '../shared/host/process.ts'
@@ -97,7 +98,7 @@ export class Metrics implements Watch {
   answered(door: Door, call: CallFrame, reply: Reply, ms: number): void {
     const { CNI_COMMAND } = call.environment
     const verb = verbs.find((one) => one === CNI_COMMAND) ?? other
-    const plugin = isPluginName(call.name) ? call.name : other
+    const plugin = isPluginName(call.name) ? ownName(call.name) : other
     const result = resultOf(reply)
     const name = `${door} ${plugin} ${verb} ${result}`
     let series = this.#series.get(name)

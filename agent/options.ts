@@ -23,6 +23,8 @@ Answers the calls of the CNI plugins of this node, which do without when it is n
   --netns-dir DIR                where network namespaces have their names: when one vanishes, a sweep comes soon; may be given
                                  several times (default ${defaultNetnsDirectories.join(' and ')})
   --no-warm-up                   answers at once, and the first calls are slow
+  --no-calls                     answers none: for a data directory that hosts share, which needs sweeps all the same
+  --kubeconfig FILE              kept fresh from the service account of the agent's pod (default: none is written)
   --help                         this text
 
 SIGTERM and SIGINT end it after the calls that are running. BERTH_LOG is error, warn, info or debug (default info).
@@ -36,6 +38,8 @@ const options = {
   'sweep-grace-seconds': { type: 'string', default: defaultGraceSeconds },
   'netns-dir': { type: 'string', multiple: true, default: defaultNetnsDirectories },
   'no-warm-up': { type: 'boolean', default: false },
+  'no-calls': { type: 'boolean', default: false },
+  kubeconfig: { type: 'string' },
   help: { type: 'boolean' },
 } as const
 
@@ -44,6 +48,9 @@ export interface AgentWish {
   readonly dataDir: string
   /** Whether it makes calls of its own first, so that no other is slow. */
   readonly warm: boolean
+  readonly calls: boolean
+  /** Undefined: none is written. */
+  readonly kubeconfig: string | undefined
   readonly metricsAddress: MonitorAddress | undefined
   /** Undefined: never. */
   readonly sweep:
@@ -74,6 +81,8 @@ export function readCommandLine(args: readonly string[], defaultDataDir: string)
     runDir: values['run-dir'] ?? (dataDir === usualDataDir ? usualRunDir : dataDir),
     dataDir,
     warm: !values['no-warm-up'],
+    calls: !values['no-calls'],
+    kubeconfig: values.kubeconfig,
     metricsAddress: address === undefined ? undefined : parseMonitorAddress(address),
     sweep: everySeconds === 0 ? undefined : { everySeconds, graceSeconds, netnsDirectories: values['netns-dir'] },
   }

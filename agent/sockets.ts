@@ -1,5 +1,5 @@
 /** The agent's places: one agent for each, a socket that is there only when somebody answers. */
-import { chmodSync, closeSync, constants, openSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { makeDirectory, moveName, removeName } from '../shared/disk.ts'
 import { tryFlock } from '../shared/host/libc.ts'
@@ -42,23 +42,33 @@ export function removeSocket(path: string, ino: bigint): void {
   if (isAt(path, ino)) removeName(path)
 }
 
+/** Makes the directory and locks it; returns what holds the lock. Throws when another agent does, or it cannot be made. */
+function lockPlace(directory: string, isPrivate: boolean): number {
+  makeDirectory(directory)
+  if (isPrivate) chmodSync(directory, ownerOnly)
+  const fd = openSync(lockOf(directory), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, socketMode)
+  if (tryFlock(fd)) return fd
+  closeSync(fd)
+  throw new Error(`another agent answers in "${directory}"`)
+}
+
+const lockOf = (directory: string): string => `${directory}/agent.lock`
+
 /** A directory that an agent answers in, as long as it is held. */
 export class Place implements Disposable {
   readonly path: string
-  readonly #fd: number
+  readonly #directory: string
+  readonly #isPrivate: boolean
+  #fd: number
   #ino: bigint | undefined
   #server: Server | undefined
 
   /** Throws when another agent holds the directory, or it cannot be made. */
   constructor(directory: string, isPrivate: boolean) {
-    makeDirectory(directory)
-    if (isPrivate) chmodSync(directory, ownerOnly)
+    this.#directory = directory
+    this.#isPrivate = isPrivate
+    this.#fd = lockPlace(directory, isPrivate)
     this.path = `${directory}/agent.sock`
-    const lock = `${directory}/agent.lock`
-    this.#fd = openSync(lock, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, socketMode)
-    if (tryFlock(this.#fd)) return
-    closeSync(this.#fd)
-    throw new Error(`another agent answers in "${directory}"`)
   }
 
   async open(server: Server): Promise<void> {
@@ -69,6 +79,19 @@ export class Place implements Disposable {
   /** Whether launchers find it. */
   get isOpen(): boolean {
     return this.#ino !== undefined && isAt(this.path, this.#ino)
+  }
+
+  /** Opens again what somebody removed; who is here is served. Throws as the constructor, and what open() fails with. */
+  async reopen(server: Server): Promise<void> {
+    const isLocked = isAt(lockOf(this.#directory), fstatSync(this.#fd, { bigint: true }).ino)
+    if (!isLocked) {
+      const fd = lockPlace(this.#directory, this.#isPrivate)
+      closeSync(this.#fd)
+      this.#fd = fd
+    }
+    const before = this.#server
+    await this.open(server)
+    before?.close()
   }
 
   /** From now on whoever calls finds nobody here, and does without; returns when those who are here are served. */

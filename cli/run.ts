@@ -33,7 +33,7 @@ ${commands.map(({ words, summary }) => `  ${words.padEnd(18)}  ${summary}`).join
 
 Exit code: 0 done, 1 failed or something is wrong, 2 the command line cannot be read.
 
-"berth agent" is the resident process of a node; "berth agent --help" tells its options.
+"berth agent" is the resident process of a node, "berth install" puts the plugins on one; "--help" tells their options.
 The CNI plugins are the same program under other names: berth-macvlan, berth-ipvlan, berth-sriov, berth-ipam.
 `
 

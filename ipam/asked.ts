@@ -13,6 +13,7 @@ import { type RequestedAddress, readRequested } from './decide.ts'
 import { parseResolvConf, resolvConfPath } from './dialects/host-local.ts'
 import { dialectFor } from './dialects/index.ts'
 import type { AttachmentRecord } from './ledger/record.ts'
+import { withNodeDefaults } from './node-defaults.ts'
 import { emptyPlan, type Plan } from './plan.ts'
 import type { Node } from './sweep.ts'
 
@@ -66,7 +67,7 @@ export function planOf(request: Request, root = ''): Plan {
   if (ipam === undefined) throw new CniError('ERR_CONFIG', "IPAM config missing 'ipam' key")
   const dialect = dialectFor(ipam)
   const plan = dialect.plan({
-    ipam,
+    ipam: withNodeDefaults(ipam, root),
     network: request.config.name,
     runtimeRanges: keyValue(keyValue(request.raw, 'runtimeConfig'), 'ipRanges'),
     defaults: dialect.name === 'whereabouts' ? readDefaults(ipam, root) : undefined,

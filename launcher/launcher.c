@@ -65,16 +65,14 @@ struct span { long seconds, nanoseconds; };
 static char *base(char *path)
 {
 	char *name = path;
-	while (*path != 0)
-		if (*path++ == '/') name = path;
+	while (*path != 0) if (*path++ == '/') name = path;
 	return name;
 }
 
 /* What follows `start` in `text`, or NULL. */
 static char *after(char *text, const char *start)
 {
-	for (; *start != 0; text++, start++)
-		if (*text != *start) return NULL;
+	for (; *start != 0; text++, start++) if (*text != *start) return NULL;
 	return text;
 }
 
@@ -102,8 +100,7 @@ static long transfer(long read_or_write, int fd, const char *bytes, size_t size)
 
 static bool write_all(int fd, const char *bytes, size_t size)
 {
-	for (long written; size > 0; bytes += written, size -= written)
-		if ((written = transfer(WRITE, fd, bytes, size)) <= 0) return false;
+	for (long done; size > 0; bytes += done, size -= done) if ((done = transfer(WRITE, fd, bytes, size)) <= 0) return false;
 	return true;
 }
 
@@ -128,7 +125,7 @@ static _Noreturn void fail(const char *code, const char *what, const char *path,
 /* Becomes the packaged program, under the name, with the environment and the standard input that this one was given. */
 static _Noreturn void become_program(void)
 {
-	static char path[PATH_BYTES + sizeof "berth"];
+	static char path[PATH_BYTES + sizeof "berth"], libraries[PATH_BYTES + sizeof "lib"], loader[PATH_BYTES + sizeof "lib/ld.so"];
 	if (call.input_size > 0) {
 		/* What was read it gets again, and with it what is still to come of an input that is too large. */
 		long fd = CALL(MEMFD_CREATE, "berth", MFD_CLOEXEC), more = call.input_size;
@@ -141,9 +138,12 @@ static _Noreturn void become_program(void)
 	/* Without /proc there is what was executed, as the caller wrote it; the kernel takes no longer one. */
 	if (CALL(READLINKAT, AT_FDCWD, "/proc/self/exe", path, PATH_BYTES) <= 0) put(path, call.executed);
 	put(base(path), "berth");
-	/* A launcher installed under that name would execute itself for ever. */
-	char *rest = after(base(call.executed), "berth");
+	char *rest = after(base(call.executed), "berth"); /* A launcher installed under that name would execute itself for ever. */
 	if (rest != NULL && *rest == 0) fail("5", "Cannot execute", path, "it is the launcher, not the packaged program", 0);
+	/* Libraries beside the program come with their own loader, and nothing of the node is needed; without them it takes the node's. */
+	put(put(libraries, path) - (sizeof "berth" - 1), "lib"), put(put(loader, libraries), "/ld.so");
+	char *loaded[] = { loader, "--argv0", call.argv[0], "--library-path", libraries, path, NULL };
+	if (call.argv[0] != NULL) CALL(EXECVE, loader, loaded, call.envp);
 	fail("5", "Cannot execute", path, "error number ", -CALL(EXECVE, path, call.argv, call.envp));
 }
 

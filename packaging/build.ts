@@ -162,14 +162,14 @@ if (import.meta.main) {
   mkdirSync(out, { recursive: true })
   mkdirSync(work, { recursive: true })
   const at = (name: string): string => join(work, name)
-  const [program, cli, agent, cache] = [at('berth.js'), at('berth-cli.js'), at('berth-agent.js'), at('berth.cache')]
+  const [program, cache] = [at('berth.js'), at('berth.cache')]
+  const texts = { cli: at('berth-cli.js'), agent: at('berth-agent.js'), install: at('berth-install.js') }
   await bundle(join(root, 'main.ts'), program, 'require, process, loadText')
-  await bundle(join(root, 'cli', 'main.ts'), cli, 'require, process')
-  await bundle(join(root, 'agent', 'main.ts'), agent, 'require, process')
+  for (const [name, text] of Object.entries(texts)) await bundle(join(root, name, 'main.ts'), text, 'require, process')
   await warmUp(program, cache)
   const unpadded = readFileSync(cache)
   writeFileSync(cache, paddedCache(unpadded, cacheAlignBytes))
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), nodeOptions, { program, cli, agent, cache })
+  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), nodeOptions, { program, ...texts, cache })
   alignCache(join(out, 'berth'), unpadded)
   installLauncher(out, archOf(process.arch))
   process.stdout.write(

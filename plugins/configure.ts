@@ -109,7 +109,7 @@ export function configureLink(
  * one of its addresses.
  */
 export function removeRules(socket: NetlinkSocket, linkIndex: number, addresses: readonly Ip[]): void {
-  const isOfLink = ({ own, table, source }: ReturnType<typeof listRules>[number]): boolean =>
-    own && (table === linkIndex || addresses.some((ip) => sameIp(ip, source)))
+  const isOfLink = ({ own, table, direction, ip }: ReturnType<typeof listRules>[number]): boolean =>
+    own && (table === linkIndex || (direction === 'from' && addresses.some((one) => sameIp(one, ip))))
   socket.batch(listRules(socket).filter(isOfLink).map(removeRule))
 }

@@ -1,4 +1,5 @@
 /** One CNI call, whichever door it came in by: environment and config in, exit code and the one JSON out. */
+import { ownName } from '../shared/aliases.ts'
 import { type CniError, renderError, toCniError } from '../shared/cni/errors.ts'
 import { type Environment, parseRequest, type Request } from '../shared/cni/request.ts'
 import { renderResult } from '../shared/cni/result.ts'
@@ -8,6 +9,7 @@ import { Declined, type Deps, type Plugin } from './deps.ts'
 import { ipamPlugin } from './ipam/plugin.ts'
 import { ipvlanPlugin } from './ipvlan/plugin.ts'
 import { macvlanPlugin } from './macvlan/plugin.ts'
+import { withOwnIpam } from './own-ipam.ts'
 import { sriovPlugin } from './sriov/plugin.ts'
 
 /** The CNI `type`s this program answers to. */
@@ -18,7 +20,8 @@ const plugins: Readonly<Record<string, Plugin>> = {
   'berth-ipam': ipamPlugin,
 }
 
-export const isPluginName = (name: string): boolean => Object.hasOwn(plugins, name)
+/** Also for an alias of one that there is: nobody calls the program by it who was not installed as it. */
+export const isPluginName = (name: string): boolean => Object.hasOwn(plugins, ownName(name))
 export const pluginNames = Object.keys(plugins)
 
 export interface Call {
@@ -64,12 +67,13 @@ export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
   let cniVersion: string | undefined
   try {
     if (call.environment.CNI_COMMAND === 'VERSION') return versionReply()
-    const request = timedNow('parse', () =>
-      parseRequest(call.environment, call.readStdin, (version) => {
+    const request = timedNow('parse', () => {
+      const asked = parseRequest(call.environment, call.readStdin, (version) => {
         cniVersion = version
-      }),
-    )
-    const plugin = plugins[call.name]
+      })
+      return withOwnIpam(asked, deps.root)
+    })
+    const plugin = plugins[ownName(call.name)]
     if (plugin === undefined) throw new Error(`no plugin is called "${call.name}"`)
     if (deps.resident && (longVerbs.includes(request.verb) || plugin.stops(request))) return declined
     return { exitCode: 0, stdout: await run(plugin, request, deps) }

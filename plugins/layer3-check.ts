@@ -7,7 +7,7 @@ import type { Link } from '../shared/host/links.ts'
 import type { NetlinkSocket } from '../shared/host/netlink.ts'
 import { type Netns, openNetnsIfAny, sameNetns } from '../shared/host/netns.ts'
 import { type KernelRoute, type ListedRoute, listRoutes, mainTable } from '../shared/host/routes.ts'
-import { listRules, type SourceRule } from '../shared/host/rules.ts'
+import { isSameRule, listRules, type Rule } from '../shared/host/rules.ts'
 import type { Deps } from './deps.ts'
 import type { Layer3 } from './layer3.ts'
 import { readAddress, routingOf } from './routing.ts'
@@ -26,12 +26,14 @@ const isSameRoute = (route: KernelRoute, found: ListedRoute, linkIndex: number):
   (route.priority === undefined || found.priority === route.priority)
 
 /** The tables a route may stand in. A plugin chained after us may have moved all of them to one that rules lead to (sbr does). */
-function tablesOf(route: KernelRoute, rules: readonly SourceRule[], previous: Result): number[] {
+function tablesOf(route: KernelRoute, rules: readonly Rule[], previous: Result): number[] {
   if (route.table !== undefined && route.table !== 0) return [route.table]
   const addresses = previous.ips.map(({ address }) => readAddress(address).ip)
   return [
     mainTable,
-    ...rules.filter(({ source }) => addresses.some((ip) => sameIp(ip, source))).map(({ table }) => table),
+    ...rules
+      .filter(({ direction, ip }) => direction === 'from' && addresses.some((one) => sameIp(one, ip)))
+      .map(({ table }) => table),
   ]
 }
 
@@ -45,9 +47,9 @@ export function checkLayer3(socket: NetlinkSocket, link: Link, previous: Result,
   }
   const { routes, rules } = routingOf(previous, layer3, link.index)
   const listedRules = listRules(socket)
-  for (const { source, table } of rules) {
-    if (!listedRules.some((rule) => sameIp(rule.source, source) && rule.table === table)) {
-      differ(`Rule from "${formatIp(source)}"`, 'absent', `to table ${table}`)
+  for (const rule of rules) {
+    if (!listedRules.some((one) => isSameRule(one, rule))) {
+      differ(`Rule ${rule.direction} "${formatIp(rule.ip)}"`, 'absent', `to table ${rule.table}`)
     }
   }
   const listed = [...listRoutes(socket, 4), ...listRoutes(socket, 6)]

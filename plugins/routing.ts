@@ -13,7 +13,7 @@ import {
 import { CniError } from '../shared/cni/errors.ts'
 import type { Result, Route } from '../shared/cni/result.ts'
 import type { KernelRoute } from '../shared/host/routes.ts'
-import type { SourceRule } from '../shared/host/rules.ts'
+import type { Rule } from '../shared/host/rules.ts'
 import type { Layer3 } from './layer3.ts'
 
 export function readAddress(text: string): Cidr {
@@ -63,7 +63,7 @@ export function kernelRoutes(result: Result): KernelRoute[] {
 interface Routing {
   readonly routes: readonly KernelRoute[]
   /** Empty without source routing. */
-  readonly rules: readonly SourceRule[]
+  readonly rules: readonly Rule[]
 }
 
 /** The route to an address's own subnet, as the kernel would make it; none where the subnet is the address. */
@@ -106,6 +106,6 @@ export function routingOf(result: Result, { sourceRouting }: Layer3, linkIndex: 
       ...led,
       ...defaultRoutes(result, inTable, table),
     ],
-    rules: addresses.map(({ ip }) => ({ source: ip, table })),
+    rules: addresses.map(({ ip }) => ({ direction: 'from', ip, table })),
   }
 }

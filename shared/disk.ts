@@ -160,8 +160,13 @@ let temporaries = 0
 /** Gives a file another content, at one instant, and both are on disk when this returns. Callers hold what others would write it under. */
 export function replaceDurable(path: string, content: string): void {
   const temporary = `${dirname(path)}/.new,${basename(path)}`
-  writeDurable(temporary, content)
-  renameSync(temporary, path)
+  try {
+    writeDurable(temporary, content)
+    renameSync(temporary, path)
+  } catch (error) {
+    discardName(temporary)
+    throw error
+  }
   syncDirectory(dirname(path))
 }
 

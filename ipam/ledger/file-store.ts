@@ -163,9 +163,7 @@ export class FileStore implements Store {
     })
   }
 
-  firstLooks(host: string): Map<string, number> {
-    return this.#notes.firstLooks(host)
-  }
+  firstLooks = (host: string): Map<string, number> => this.#notes.firstLooks(host)
 
   setFirstLooks(host: string, looks: ReadonlyMap<string, number>): void {
     this.#notes.setFirstLooks(host, looks)

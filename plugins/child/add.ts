@@ -3,6 +3,7 @@ import type { Ip } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { Request } from '../../shared/cni/request.ts'
 import type { Result } from '../../shared/cni/result.ts'
+import type { ListedAddress } from '../../shared/host/addresses.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import { findLink, type Link, setLinkMac } from '../../shared/host/links.ts'
 import { NetlinkSocket } from '../../shared/host/netlink.ts'
@@ -12,7 +13,7 @@ import { randomLinkIndex, randomMac } from '../../shared/host/random.ts'
 import { log, timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
 import { claimFor, isForeign, type RecordedLink } from '../addresses.ts'
-import { dnsFor, refuseNoAddress, refuseTakenName } from '../answer.ts'
+import { refuseNoAddress, refuseTakenName, resultOf } from '../answer.ts'
 import { awaitDetection, configureLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { fromIp, macOfResult } from '../mac.ts'
@@ -20,7 +21,7 @@ import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
 import { type ChildConfig, withPlan } from './config.ts'
 import type { ChildKind } from './kind.ts'
-import { findMaster, type Master } from './master.ts'
+import { lookUpMaster, type Master } from './master.ts'
 import { ensureVlan } from './own-vlan.ts'
 
 /** Refuses what the kernel would refuse in words that do not name the value. */
@@ -66,6 +67,8 @@ interface Place<Config extends ChildConfig> {
   readonly pod: NetlinkSocket
   readonly netns: Netns
   readonly master: Master
+  /** What the node's links have, for hostAccess. */
+  readonly addresses: readonly ListedAddress[]
   readonly deps: Deps
   readonly undo: Undo
   readonly config: Config
@@ -81,7 +84,7 @@ interface MadeLink {
 /** Gives the link that was made its addresses, and where the node is to reach them the node its part. */
 async function dress<Config extends ChildConfig>(
   kind: ChildKind<Config>,
-  { host, pod, netns, master, deps, undo, config }: Place<Config>,
+  { host, pod, netns, master, addresses, deps, undo, config }: Place<Config>,
   link: MadeLink,
   result: Result,
 ): Promise<void> {
@@ -89,7 +92,7 @@ async function dress<Config extends ChildConfig>(
   const hostAccess = isAsked ? kind.hostAccess : undefined
   const more = hostAccess
     ? await timed('host access', () =>
-        hostAccess.grant({ host, pod, master, deps, undo }, link, link.recorded, result, layer3),
+        hostAccess.grant({ host, master, addresses, deps, undo }, link, link.recorded, result, layer3),
       )
     : []
   if (isAsked || layer3.sourceRouting !== undefined) {
@@ -124,7 +127,7 @@ export async function add<Config extends ChildConfig>(
   using host = deps.openHost()
   using pod = insideNetns(netns, () => new NetlinkSocket())
   const home = config.masterInContainer ? pod : host
-  const planned = findMaster(home, config)
+  const { master: planned, addresses } = lookUpMaster(home, config)
   refuseMtu(config, planned)
   kind.refuseOn(config, planned)
   // A foreign IPAM may take a second ADD of a living attachment for a new one, so it must not get to see it. Ours knows
@@ -166,16 +169,16 @@ export async function add<Config extends ChildConfig>(
       : result
     const mac = asksWire && wanted === fromIp ? macOfResult(settled) : spec.mac
     if (mac !== spec.mac) setLinkMac(pod, spec.index, mac)
-    await dress(kind, { host, pod, netns, master, deps, undo, config }, { ...spec, mac, recorded: link }, settled)
+    await dress(
+      kind,
+      { host, pod, netns, master, addresses, deps, undo, config },
+      { ...spec, mac, recorded: link },
+      settled,
+    )
 
     // The kernel has worked beside the disk: a power cut takes both away together.
     await timed('disk', () => claimed.durable)
     const attached = { name: spec.name, mac, mtu: config.mtuBytes ?? master.mtuBytes, sandbox: request.netnsPath }
-    return {
-      interfaces: [attached],
-      ips: settled.ips.map((ip) => ({ ...ip, interface: 0 })),
-      routes: result.routes,
-      dns: dnsFor(request, result),
-    }
+    return resultOf(request, attached, result, settled)
   })
 }

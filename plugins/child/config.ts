@@ -7,7 +7,7 @@ import * as z from '../../shared/cni/schema.ts'
 import { planFor } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
-import type { MetadataPlace } from '../openstack/port.ts'
+import { type MetadataPlace, metadataKeyDoc as openstackMetadata } from '../openstack/port.ts'
 import { vlanIdMax } from './vlan.ts'
 
 export const childShape = {
@@ -27,8 +27,7 @@ export const childKeyDocs: Record<keyof typeof childShape, string> = {
   vlan: 'attach to this VLAN of the master (802.1Q), by the link that has it, whatever its name; 0: to the master itself. Goes with the `vlan` of `ipam.networks`',
   createVlan:
     'the link of the VLAN that `vlan` or a name like `enp6s0.20` asks for is made where it is missing, and removed with the last attachment that has it',
-  openstackMetadata:
-    'folder with the metadata of the OpenStack instance (`openstack/latest/network_data.json` or `network_data.json`); none: the config drive',
+  openstackMetadata,
   mtu: "bytes, 0 to the master's MTU; 0: the master's",
   linkInContainer: "the master is looked for in the pod's namespace",
   ...layer3KeyDocs,

@@ -1,6 +1,7 @@
 /** The link that others are made on: the one named or that of the default route, or of one of these the link of a VLAN. */
 import { CniError } from '../../shared/cni/errors.ts'
-import { findLink, type Link } from '../../shared/host/links.ts'
+import { addressesOf, type ListedAddress, listAddresses, lookUpAddresses } from '../../shared/host/addresses.ts'
+import { findLink, type Link, linksOf, lookUpLink, saysNoLink } from '../../shared/host/links.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { defaultRouteLink } from '../../shared/host/routes.ts'
 import { findOpenstackLink, isOpenstackName } from '../openstack/port.ts'
@@ -43,9 +44,9 @@ function vlanOn(socket: NetlinkSocket, link: Link, id: number, config: ChildConf
 }
 
 /** A master by its name, which is to be that of a VLAN link where one is to be made. */
-function findNamed(socket: NetlinkSocket, name: string, config: ChildConfig): Master {
+function findNamed(socket: NetlinkSocket, name: string, config: ChildConfig, known?: Link): Master {
   const { vlan = 0, createVlan } = config
-  const link = findLink(socket, { name })
+  const link = known ?? findLink(socket, { name })
   const said = splitVlanName(name)
   const named = said !== undefined && (vlan === 0 || vlan === said.id) ? said : undefined
   if (link !== undefined) {
@@ -90,4 +91,26 @@ export function findMaster(socket: NetlinkSocket, config: ChildConfig): Master {
   return master === undefined
     ? vlanOn(socket, findDefault(socket, config), vlan, config)
     : findNamed(socket, master, config)
+}
+
+/** A master, and for hostAccess which addresses the links beside it have. */
+interface LookedUp {
+  readonly master: Master
+  readonly addresses: readonly ListedAddress[]
+}
+
+/** As findMaster, for an ADD: what hostAccess must know of the node comes with the same send when the master is named. */
+export function lookUpMaster(socket: NetlinkSocket, config: ChildConfig): LookedUp {
+  const { master: name, hostAccess } = config
+  if (!hostAccess) return { master: findMaster(socket, config), addresses: [] }
+  if (name !== undefined) {
+    try {
+      const answers = socket.batch([lookUpLink({ name }), lookUpAddresses()])
+      const [link] = linksOf(answers)
+      return { master: findNamed(socket, name, config, link), addresses: addressesOf(answers) }
+    } catch (error) {
+      if (!saysNoLink(error)) throw error
+    }
+  }
+  return { master: findMaster(socket, config), addresses: listAddresses(socket) }
 }

@@ -8,14 +8,14 @@ import type { IpvlanMode } from '../../shared/host/links.ts'
 import { type ChildConfig, childConfigOf, childKeyDocs, childShape } from '../child/config.ts'
 import { wantedMac } from '../mac.ts'
 
-export const ipvlanShape = {
+/** A function: each schema costs its making, and the calls of other plugins need none of these. */
+export const ipvlanShape = () => ({
   ...childShape,
   mode: z._default(z.enum(['', 'l2', 'l3', 'l3s']), 'l2'),
-}
-const schema = keyed(ipvlanShape)
+})
 
 /** What the keys mean, for the README's table (scripts/tables.ts). */
-export const ipvlanKeyDocs: Record<keyof typeof ipvlanShape, string> = {
+export const ipvlanKeyDocs: Record<keyof ReturnType<typeof ipvlanShape>, string> = {
   ...childKeyDocs,
   mode: '`l2`, `l3` or `l3s`, the same for all ipvlans of a master; empty means `l2`',
 }
@@ -26,7 +26,7 @@ export interface IpvlanConfig extends ChildConfig {
 
 /** Reads the config. Throws ERR_CONFIG that names the key and the value. */
 export function ipvlanConfig(request: Request): IpvlanConfig {
-  const keys = readKeys(schema, request.raw, '')
+  const keys = readKeys(keyed(ipvlanShape()), request.raw, '')
   if (keyValue(request.raw, 'hostAccess') === true) {
     throw new CniError('ERR_CONFIG', 'Cannot use hostAccess: it is a key of berth-macvlan, and no ipvlan has it')
   }
@@ -40,4 +40,4 @@ export function ipvlanConfig(request: Request): IpvlanConfig {
 }
 
 export const ipvlanKeyWarnings = ({ raw }: Request): string[] =>
-  nearMisses(raw, [...Object.keys(ipvlanShape), ...netConfKeys], '')
+  nearMisses(raw, [...Object.keys(ipvlanKeyDocs), ...netConfKeys], '')

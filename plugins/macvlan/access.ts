@@ -10,7 +10,7 @@ import { CniError } from '../../shared/cni/errors.ts'
 import type { Result } from '../../shared/cni/result.ts'
 import { formatMac, macBytes } from '../../shared/host/links.ts'
 import type { KernelRoute } from '../../shared/host/routes.ts'
-import type { SourceRule } from '../../shared/host/rules.ts'
+import type { Rule } from '../../shared/host/rules.ts'
 import type { Layer3 } from '../layer3.ts'
 import { kernelRoutes, readAddress } from '../routing.ts'
 import type { MacvlanConfig } from './config.ts'
@@ -27,6 +27,11 @@ export function refuseNoAccess({ mode, masterInContainer, ipamType }: MacvlanCon
 
 /** The name of the node's own link on a master: the longest index leaves it at 15 bytes, which is all that Linux takes. */
 export const hostLinkName = (masterIndex: number): string => `berth${masterIndex}`
+
+const hostLinkBit = 2 ** 30
+
+/** Its index, which nobody has to look up: made of the master's, and far above those of pods' links (shared/host/random.ts). */
+export const hostLinkIndex = (masterIndex: number): number => masterIndex ^ hostLinkBit
 
 /**
  * The MAC of the node's own link: the same again whenever it is made, because pods keep it in mind. The master's with the
@@ -55,39 +60,58 @@ export function hostRoutes(result: Result, nodeAddresses: readonly Ip[]): Kernel
   })
 }
 
+/** Whether the result's own routes, without source routing, lead what goes to `ip` to the link's gateway. */
+const isLedAway = (result: Result, { sourceRouting }: Layer3, ip: Ip): boolean =>
+  sourceRouting === undefined &&
+  kernelRoutes(result).some(({ destination, table }) => table === undefined && contains(destination, ip))
+
 interface PodRouting {
-  /** In the table of the link: what leaves from its addresses finds the node there. */
   readonly routes: readonly KernelRoute[]
-  /** Empty with source routing, which has the same ones. */
-  readonly rules: readonly SourceRule[]
+  readonly rules: readonly Rule[]
 }
+
+/** After the rules of the tables that every namespace has, main and default (32766 and 32767). */
+const lastPriority = 32768
 
 /**
  * How the pod finds those of the node's addresses that no subnet of its link has: by the source, so that only answers and calls
  * of the link's own addresses take this way. A kubelet's call to another address of the pod is answered where it came from.
+ * What has no source yet takes it when the main table leads nowhere, or to this link's own gateway.
  */
 export function podRouting(
   result: Result,
-  { sourceRouting }: Layer3,
+  layer3: Layer3,
   linkIndex: number,
   nodeAddresses: readonly Ip[],
 ): PodRouting {
+  const { sourceRouting } = layer3
   const table = sourceRouting?.table || linkIndex
   const addresses = subnetsOf(result)
   const distant = nodeAddresses.filter((ip) => !addresses.some((subnet) => contains(subnet, ip)))
+  const ledAway = distant.filter((ip) => isLedAway(result, layer3, ip))
+  const otherwise = distant.filter((ip) => !ledAway.includes(ip))
+  // Source routing has the same ones.
   const sources = sourceRouting === undefined ? addresses.map(({ ip }) => ip) : []
+  const through = (ip: Ip, inTable?: number): KernelRoute => ({
+    destination: wholeOf(ip),
+    gateway: undefined,
+    table: inTable,
+  })
   return {
-    routes: distant.map((ip) => ({ destination: wholeOf(ip), gateway: undefined, table })),
-    rules: sources
-      .filter(({ family }) => distant.some((ip) => ip.family === family))
-      .map((source) => ({ source, table })),
+    routes: [
+      ...distant.map((ip) => through(ip, table)),
+      ...ledAway.map((ip) => through(ip)),
+      // What a rule finds last is in the link's own table: by its number DEL knows the rule.
+      ...(table === linkIndex ? [] : otherwise.map((ip) => through(ip, linkIndex))),
+    ],
+    rules: [
+      ...sources
+        .filter(({ family }) => distant.some((ip) => ip.family === family))
+        .map((ip) => ({ direction: 'from', ip, table }) as const),
+      ...otherwise.map((ip) => ({ direction: 'to', ip, table: linkIndex, priority: lastPriority }) as const),
+    ],
   }
 }
-
-/** Whether the result's own routes, without source routing, lead what goes to `ip` to the link's gateway. */
-export const isLedAway = (result: Result, { sourceRouting }: Layer3, ip: Ip): boolean =>
-  sourceRouting === undefined &&
-  kernelRoutes(result).some(({ destination, table }) => table === undefined && contains(destination, ip))
 
 /** A recorded attachment's part in a host link, or that of one whose record is gone. */
 export interface Party {

@@ -5,31 +5,34 @@ import { CniError } from '../../shared/cni/errors.ts'
 import { keyValue } from '../../shared/cni/keys.ts'
 import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
 import type { Result } from '../../shared/cni/result.ts'
+import { type ListedAddress, listAddresses } from '../../shared/host/addresses.ts'
 import { SystemError } from '../../shared/host/libc.ts'
 import type { Link } from '../../shared/host/links.ts'
 import { listNeighbours, type Neighbour, setNeighbour } from '../../shared/host/neighbours.ts'
 import type { NetlinkSocket, Step } from '../../shared/host/netlink.ts'
-import { addRoute, linkTowards, listRoutes, mainTable, setOwnRoute } from '../../shared/host/routes.ts'
-import { addRule, listRules } from '../../shared/host/rules.ts'
+import { addRoute, listRoutes, mainTable, setOwnRoute } from '../../shared/host/routes.ts'
+import { addRule, isSameRule, listRules } from '../../shared/host/rules.ts'
 import { log } from '../../shared/log.ts'
 import { messageOf } from '../../shared/message.ts'
 import type { Undo } from '../../shared/undo.ts'
 import type { RecordedLink } from '../addresses.ts'
+import { withPlan } from '../child/config.ts'
 import { findMaster } from '../child/master.ts'
-import type { Deps } from '../deps.ts'
+import { Declined, type Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import {
   familiesOf,
+  hostLinkIndex,
+  hostLinkMac,
   hostLinkName,
   hostRoutes,
-  isLedAway,
   isPartyOf,
   type Party,
   podAddresses,
   podRouting,
 } from './access.ts'
 import { macvlanConfig } from './config.ts'
-import { ensureHostLink, findHostLink, hostLinkKey, nodeAddresses, withdraw } from './host-link.ts'
+import { findHostLink, hostLinkKey, nodeAddresses, tellHostLink, withdraw } from './host-link.ts'
 
 interface PodLink {
   readonly name: string
@@ -38,22 +41,11 @@ interface PodLink {
 }
 
 /** What the pod is told: where the node's addresses are, and how to get to those outside of its subnets. */
-function podSteps(
-  pod: NetlinkSocket,
-  index: number,
-  hostMac: string,
-  ips: Ip[],
-  result: Result,
-  layer3: Layer3,
-): Step[] {
+function podSteps(index: number, hostMac: string, ips: Ip[], result: Result, layer3: Layer3): Step[] {
   const { routes, rules } = podRouting(result, layer3, index, ips)
-  // What has no source yet stays on the link of the pod's that leads to the node already, if one does.
-  const inMain = routes
-    .filter(({ destination: { ip } }) => isLedAway(result, layer3, ip) || linkTowards(pod, ip) === undefined)
-    .map((route) => ({ ...route, table: undefined }))
   return [
     ...ips.map((ip) => setNeighbour(index, { ip, mac: hostMac })),
-    ...[...routes, ...inMain].map((route) => addRoute(index, route)),
+    ...routes.map((route) => addRoute(index, route)),
     ...rules.map(addRule),
   ]
 }
@@ -61,8 +53,9 @@ function podSteps(
 /** What host access is given with. */
 interface Granting {
   readonly host: NetlinkSocket
-  readonly pod: NetlinkSocket
   readonly master: Link
+  /** What the node's links have. */
+  readonly addresses: readonly ListedAddress[]
   readonly deps: Deps
   readonly undo: Undo
 }
@@ -72,7 +65,7 @@ interface Granting {
  * is recorded with the master by now. Throws ERR_CONFIG, ERR_CONFLICT, ERR_KERNEL and ERR_TRY_AGAIN.
  */
 export async function grantHostAccess(
-  { host, pod, master, deps, undo }: Granting,
+  { host, master, addresses, deps, undo }: Granting,
   link: PodLink,
   recorded: RecordedLink,
   result: Result,
@@ -83,7 +76,7 @@ export async function grantHostAccess(
     const why = 'an earlier call claimed its addresses without'
     throw new CniError('ERR_CONFLICT', `Cannot give "${link.name}" hostAccess: ${why}`, { details })
   }
-  const ips = nodeAddresses(host, master, familiesOf(result))
+  const ips = nodeAddresses(host, master, addresses, familiesOf(result))
   const routes = hostRoutes(result, ips)
   const party = { mac: link.mac, addresses: podAddresses(result) }
   using _held = await deps.hold(hostLinkKey(deps, master.index))
@@ -93,13 +86,13 @@ export async function grantHostAccess(
     await withdraw(host, master.index, (neighbour) => isPartyOf(party, neighbour), deps)
   })
   try {
-    const hostLink = ensureHostLink(host, master)
+    const index = hostLinkIndex(master.index)
     // Neighbours first: who removes the link, or what is left on it, goes by them.
-    host.batch([
-      ...routes.map(({ destination: { ip } }) => setNeighbour(hostLink.index, { ip, mac: link.mac })),
-      ...routes.map((route) => setOwnRoute(hostLink.index, route)),
+    tellHostLink(host, master, [
+      ...routes.map(({ destination: { ip } }) => setNeighbour(index, { ip, mac: link.mac })),
+      ...routes.map((route) => setOwnRoute(index, route)),
     ])
-    return podSteps(pod, link.index, hostLink.mac, ips, result, layer3)
+    return podSteps(link.index, hostLinkMac(master.mac), ips, result, layer3)
   } catch (error) {
     throw inWords(error, `Cannot give "${link.name}" hostAccess on master "${master.name}"`)
   }
@@ -130,10 +123,11 @@ function strayIn({ store }: Deps, masterIndex: number): (neighbour: Neighbour) =
 }
 
 /** The index of the configured master; undefined, with a warning, when it is not there: its host link went with it. */
-function masterIndexOf(host: NetlinkSocket, request: Request): number | undefined {
+function masterIndexOf(host: NetlinkSocket, request: Request, deps: Deps): number | undefined {
   try {
-    return findMaster(host, macvlanConfig(request)).index
+    return findMaster(host, withPlan(macvlanConfig(request), request, deps).config).index
   } catch (error) {
+    if (error instanceof Declined) throw error
     log('warn', `no link of hostAccess is looked for: ${messageOf(error)}`)
     return undefined
   }
@@ -154,7 +148,7 @@ export async function withdrawHostAccess(
 ): Promise<void> {
   if (record === undefined ? !isAskedFor(request) : record.link?.hostAccess === undefined) return
   using host = deps.openHost()
-  const masterIndex = record?.link?.hostAccess ?? masterIndexOf(host, request)
+  const masterIndex = record?.link?.hostAccess ?? masterIndexOf(host, request, deps)
   if (masterIndex === undefined) return
   const told = previous?.interfaces.find(({ name }) => name === request.key.ifName)?.mac?.toLowerCase()
   const { mac = told, addresses } = record === undefined ? { addresses: [] } : partyOf(record)
@@ -172,7 +166,7 @@ export async function withdrawHostAccess(
 export async function collectHostAccess(request: Request, deps: Deps): Promise<void> {
   if (!isAskedFor(request) || !deps.store.exists()) return
   using host = deps.openHost()
-  const masterIndex = masterIndexOf(host, request)
+  const masterIndex = masterIndexOf(host, request, deps)
   if (masterIndex === undefined) return
   using _held = await deps.hold(hostLinkKey(deps, masterIndex))
   try {
@@ -196,9 +190,15 @@ function checkNeighbours(socket: NetlinkSocket, linkIndex: number, name: string,
   }
 }
 
+interface Checking {
+  readonly host: NetlinkSocket
+  readonly pod: NetlinkSocket
+  readonly master: Link
+}
+
 /** CHECK's part. Throws ERR_CHECK that names what differs. */
 export function checkHostAccess(
-  { host, pod, master }: Omit<Granting, 'deps' | 'undo'>,
+  { host, pod, master }: Checking,
   link: PodLink,
   previous: Result,
   layer3: Layer3,
@@ -210,7 +210,7 @@ export function checkHostAccess(
   }
   if (hostLink.macvlanMode !== 'bridge') differ('Mode', String(hostLink.macvlanMode), 'bridge')
   if (!hostLink.up) differ('State', 'down', 'up')
-  const ips = nodeAddresses(host, master, familiesOf(previous))
+  const ips = nodeAddresses(host, master, listAddresses(host), familiesOf(previous))
   const expected = hostRoutes(previous, ips).map(({ destination: { ip } }) => ip)
   const { mac } = link
   checkNeighbours(
@@ -235,9 +235,9 @@ export function checkHostAccess(
   for (const ip of expected) check(host, hostLink.index, name, ip, mainTable)
   for (const { destination, table = mainTable } of routes) check(pod, link.index, link.name, destination.ip, table)
   const listed = listRules(pod)
-  for (const { source, table } of rules) {
-    if (!listed.some((rule) => rule.table === table && sameIp(rule.source, source))) {
-      absent(`Rule from "${formatIp(source)}"`, `to table ${table}`)
+  for (const rule of rules) {
+    if (!listed.some((one) => isSameRule(one, rule))) {
+      absent(`Rule ${rule.direction} "${formatIp(rule.ip)}"`, `to table ${rule.table}`)
     }
   }
 }

@@ -22,6 +22,10 @@ export interface MetadataPlace {
   readonly root: string
 }
 
+/** What the key of that folder means, for the README's tables (scripts/tables.ts). */
+export const metadataKeyDoc =
+  'folder with the metadata of the OpenStack instance (`openstack/latest/network_data.json` or `network_data.json`); none: the config drive'
+
 /** Whether the name of a link is that of an OpenStack network. */
 export const isOpenstackName = (name: string): boolean => name.startsWith(prefix)
 
@@ -78,6 +82,16 @@ function findPort(uuid: string, { folder, root }: MetadataPlace): Port {
 /** Kinds that have the MAC of a link below them. */
 const stacked = ['vlan', 'macvlan', 'macvtap', 'ipvlan', 'ipvtap', 'bridge', 'bond', 'team', 'macsec', 'vrf']
 
+/** The port of the instance in the OpenStack network that `name` names. Throws ERR_CONFIG that names the network, and ERR_IO. */
+export function openstackPort(name: string, place: MetadataPlace): Port {
+  const uuid = uuidOf(name)
+  if (uuidText.test(uuid)) return findPort(uuid, place)
+  const why = `write "${prefix}" and the UUID of a Neutron network`
+  throw new CniError('ERR_CONFIG', `Cannot read ${JSON.stringify(name)}: ${why}`)
+}
+
+const uuidOf = (name: string): string => name.slice(prefix.length).toLowerCase()
+
 /**
  * The link of the OpenStack network that `name` names, in the socket's namespace, and the VLAN of the port on it, 0 for none. Throws
  * ERR_CONFIG that names the network, and says where it was looked for; ERR_IO when metadata cannot be read.
@@ -87,15 +101,10 @@ export function findOpenstackLink(
   name: string,
   place: MetadataPlace,
 ): { readonly link: Link; readonly vlan: number } {
-  const uuid = name.slice(prefix.length).toLowerCase()
-  if (!uuidText.test(uuid)) {
-    const why = `write "${prefix}" and the UUID of a Neutron network`
-    throw new CniError('ERR_CONFIG', `Cannot read ${JSON.stringify(name)}: ${why}`)
-  }
-  const { mac, vlan } = findPort(uuid, place)
+  const { mac, vlan } = openstackPort(name, place)
   const [link, ...others] = listLinks(socket).filter((one) => one.mac === mac && !stacked.includes(one.kind))
   if (link !== undefined && others.length === 0) return { link, vlan }
   const names = [link, ...others].map((one) => `"${one?.name}"`).join(' and ')
   const why = link === undefined ? `no link has its MAC ${mac}` : `links ${names} have its MAC ${mac}`
-  throw new CniError('ERR_CONFIG', `Cannot find OpenStack network "${uuid}": ${why}`)
+  throw new CniError('ERR_CONFIG', `Cannot find OpenStack network "${uuidOf(name)}": ${why}`)
 }

@@ -10,7 +10,7 @@ import { timed } from '../../shared/log.ts'
 import { Undo } from '../../shared/undo.ts'
 import { giveBack, type Holding, setAttributes } from '../../vf/index.ts'
 import { claimFor } from '../addresses.ts'
-import { dnsFor, refuseNoAddress, refuseTakenName } from '../answer.ts'
+import { refuseNoAddress, refuseTakenName, resultOf } from '../answer.ts'
 import type { Deps } from '../deps.ts'
 import { fromIp, macOfResult } from '../mac.ts'
 import { findRecord } from '../recorded.ts'
@@ -96,11 +96,6 @@ export async function add(request: Request, deps: Deps): Promise<Result> {
     if (path !== undefined) writeDeviceInfo(path, deps.root, device)
     await timed('disk', () => durable)
     const known = mac ?? netdev?.mac ?? (holding.before.mac === zeroMac ? undefined : holding.before.mac)
-    return {
-      interfaces: [interfaceOf(request, device, known, config.mtuBytes)],
-      ips: settled.ips.map((ip) => ({ ...ip, interface: 0 })),
-      routes: result.routes,
-      dns: dnsFor(request, result),
-    }
+    return resultOf(request, interfaceOf(request, device, known, config.mtuBytes), result, settled)
   })
 }

@@ -11,6 +11,7 @@ import { planFor } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
 import { wantedMac } from '../mac.ts'
+import { metadataKeyDoc as openstackMetadata } from '../openstack/port.ts'
 import { type PfSelector, readPfSelector } from './pf.ts'
 
 const vlanMax = 4094
@@ -23,6 +24,7 @@ export const sriovShape = {
   pciBusID: textOrNone,
   // Text or object; the schema of the latter is made when one is there.
   pf: z.optional(z.unknown()),
+  openstackMetadata: textOrNone,
   vlan: z.optional(z.int(z.gte(0), z.lte(vlanMax))),
   vlanQoS: z.optional(z.int(z.gte(0), z.lte(qosMax))),
   vlanProto: textOrNone,
@@ -46,7 +48,8 @@ export const sriovKeyDocs: Record<keyof typeof sriovShape, string> = {
   deviceID:
     'PCI address of the VF, as a device plugin or a DRA driver hands it over; `runtimeConfig.deviceID` goes before it. It may be that of a NIC without a PF, as a guest has them',
   pciBusID: 'another name for `deviceID`',
-  pf: 'without `deviceID`: take the first free VF of this PF. A name or a PCI address, or `{"name", "address", "vendor", "device", "driver"}` of which every one given must fit',
+  pf: 'without `deviceID`: take the first free VF of this PF. A name or a PCI address, or `{"name", "address", "vendor", "device", "driver"}` of which every one given must fit; `openstack:<UUID>`: the NIC of the instance\'s port in this Neutron network',
+  openstackMetadata,
   vlan: 'VLAN that the PF puts the VF into, 0 to 4094; 0: none; not given: as it is',
   vlanQoS: 'priority of its frames, 0 to 7; needs `vlan`',
   vlanProto: '`802.1q` or `802.1ad`; needs `vlan`',
@@ -68,6 +71,8 @@ export interface SriovConfig {
   /** The PCI address that was asked for; undefined: `pf` says which one to take. */
   readonly address: string | undefined
   readonly pf: PfSelector | undefined
+  /** Where a network of `openstack:<UUID>` is looked up, below the caller's root. */
+  readonly metadataFolder: string | undefined
   /** What the PF shall be told of the VF, but for the MAC. */
   readonly attributes: VfAttributes
   /** Lower case, colons; 'fromIP': made of the first address; undefined: as it is. */
@@ -137,6 +142,7 @@ export function sriovConfig(request: Request): SriovConfig {
   return {
     address: addressOf(request, keys),
     pf: keys.pf === undefined || keys.pf === '' ? undefined : readPfSelector(keys.pf),
+    metadataFolder: keys.openstackMetadata || undefined,
     attributes: attributesOf(keys),
     mac: wantedMac(request, keys.mac),
     mtuBytes: keys.mtu || undefined,

@@ -9,12 +9,14 @@ import {
   isUserSpaceDriver,
   netdevNames,
   type PciDevice,
+  pciAddressOf,
   readPciDevice,
   virtualFunctions,
 } from '../../shared/host/pci.ts'
 import { listRoutes } from '../../shared/host/routes.ts'
 import { attributeKeys, namesOf, type VfOfPf } from '../../shared/host/vf-attributes.ts'
-import { findPfLink, type Holdings } from '../../vf/index.ts'
+import { findPfLink, type Holding, type Holdings } from '../../vf/index.ts'
+import { findOpenstackLink, isOpenstackName, type MetadataPlace, openstackPort } from '../openstack/port.ts'
 import type { SriovConfig } from './config.ts'
 import { type PfSelector, resolvePf } from './pf.ts'
 
@@ -93,6 +95,19 @@ export function refuseOn(host: NetlinkSocket, config: SriovConfig, { address, pf
   }
 }
 
+/** The NIC that the instance has in an OpenStack network. In a pod it is found by its holding: the MAC may be another one there. */
+function networkNic(host: NetlinkSocket, name: string, held: readonly Holding[], place: MetadataPlace): string {
+  const refuse = (why: string): never => {
+    throw new CniError('ERR_CONFIG', `Cannot attach to pf ${JSON.stringify(name)}: ${why}`)
+  }
+  const { mac, vlan } = openstackPort(name, place)
+  if (vlan !== 0) return refuse(`its port is VLAN ${vlan} of a link, and a VF of that link is in none`)
+  const holding = held.find(({ netdev }) => netdev?.mac === mac)
+  if (holding !== undefined) return holding.address
+  const { link } = findOpenstackLink(host, name, place)
+  return pciAddressOf(link.name) ?? refuse(`its link "${link.name}" is no PCI device`)
+}
+
 /** The devices that a selector leaves a choice of, lowest first: the VFs of a PF, or a NIC that is none. */
 function devicesOf(selector: PfSelector): string[] {
   return resolvePf(selector).flatMap((address) => {
@@ -109,9 +124,15 @@ export async function* candidates(
   host: NetlinkSocket,
   selector: PfSelector,
   holdings: Holdings,
+  place: MetadataPlace,
 ): AsyncGenerator<string, void> {
-  const held = new Set(holdings.list().holdings.map(({ address }) => address))
-  const devices = devicesOf(selector)
+  const all = holdings.list().holdings
+  const held = new Set(all.map(({ address }) => address))
+  const { name: wanted } = selector
+  const isNetwork = isOpenstackName(wanted)
+  const devices = devicesOf(
+    isNetwork ? { ...selector, name: '', address: networkNic(host, wanted, all, place) } : selector,
+  )
   if (devices.length === 0) {
     throw new CniError('ERR_CONFIG', `Cannot attach to pf ${JSON.stringify(selector.text)}: it has no VFs`)
   }

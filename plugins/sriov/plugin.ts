@@ -17,7 +17,7 @@ import { holdingsIn } from './take.ts'
 
 /** Whether an ADD would find a device. Throws ERR_LIMITED when what it would be taken from is not there, and ERR_UNAVAILABLE when all are taken. */
 async function checkDevices(host: NetlinkSocket, config: SriovConfig, deps: Deps): Promise<void> {
-  const { pf, address } = config
+  const { pf, address, metadataFolder: folder } = config
   const limited = (error: unknown): never => {
     throw new CniError('ERR_LIMITED', messageOf(error), { cause: error })
   }
@@ -32,7 +32,7 @@ async function checkDevices(host: NetlinkSocket, config: SriovConfig, deps: Deps
   const isInUse = inUseNow()
   let isTaken = false
   try {
-    for await (const one of candidates(host, pf, holdings)) {
+    for await (const one of candidates(host, pf, holdings, { folder, root: deps.root })) {
       const holding = holdings.find(one)
       if (holding !== undefined && isInUse(holding)) {
         isTaken = true

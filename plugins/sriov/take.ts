@@ -34,14 +34,14 @@ async function holderOf(address: string, { key }: Request, deps: Deps): Promise<
 }
 
 async function chooseFree(host: NetlinkSocket, config: SriovConfig, request: Request, deps: Deps): Promise<Device> {
-  const { pf } = config
+  const { pf, metadataFolder: folder } = config
   if (pf === undefined) {
     throw new CniError('ERR_CONFIG', 'Cannot attach: neither "deviceID" nor "pf" says which VF to take', {
       details:
         'a device plugin hands "deviceID" over when the network has the annotation k8s.v1.cni.cncf.io/resourceName',
     })
   }
-  for await (const address of candidates(host, pf, holdingsIn(deps))) {
+  for await (const address of candidates(host, pf, holdingsIn(deps), { folder, root: deps.root })) {
     if ((await holderOf(address, request, deps)) === undefined) return await describeDevice(host, address)
   }
   throw new CniError('ERR_EXHAUSTED', `Cannot attach to pf ${JSON.stringify(pf.text)}: none of its VFs is free`)

@@ -1,6 +1,14 @@
 /** Addresses of a link over rtnetlink (linux/if_addr.h). */
 import { type Cidr, cidrSpan, formatCidr, ipBytes, ipFromBytes } from '../address.ts'
-import { addressFamily, Message, type NetlinkSocket, netlinkFlags, readAttributes, type Step } from './netlink.ts'
+import {
+  type Answer,
+  addressFamily,
+  Message,
+  type NetlinkSocket,
+  netlinkFlags,
+  readAttributes,
+  type Step,
+} from './netlink.ts'
 
 const RTM_NEWADDR = 20
 const RTM_GETADDR = 22
@@ -44,7 +52,7 @@ export function addAddress(linkIndex: number, cidr: Cidr, dad: Detection): Step 
 }
 
 /** An address as the kernel lists it. */
-interface ListedAddress extends Cidr {
+export interface ListedAddress extends Cidr {
   /** The kernel is looking for duplicates of it. */
   readonly tentative: boolean
   /** It found one. */
@@ -54,12 +62,15 @@ interface ListedAddress extends Cidr {
   readonly lasting: boolean
 }
 
-/** All addresses of a link, or of all links, both families. */
-export function listAddresses(socket: NetlinkSocket, linkIndex?: number): ListedAddress[] {
-  const fixed = Buffer.alloc(ifaddrmsgBytes)
-  return socket
-    .request('list addresses', new Message(RTM_GETADDR, netlinkFlags.dump).fixed(fixed))
-    .filter(({ type, body }) => type === RTM_NEWADDR && (linkIndex ?? body.readUInt32LE(4)) === body.readUInt32LE(4))
+/** Asks for the addresses of all links, both families, in a batch with other questions; `addressesOf` its answers. */
+export const lookUpAddresses = (): Step => ({
+  what: 'list addresses',
+  message: new Message(RTM_GETADDR, netlinkFlags.dump).fixed(Buffer.alloc(ifaddrmsgBytes)),
+})
+
+export const addressesOf = (answers: readonly Answer[]): ListedAddress[] =>
+  answers
+    .filter(({ type }) => type === RTM_NEWADDR)
     .flatMap(({ body }) => {
       const attributes = readAttributes(body, ifaddrmsgBytes)
       const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS)
@@ -72,4 +83,9 @@ export function listAddresses(socket: NetlinkSocket, linkIndex?: number): Listed
       const lasting = body[3] === RT_SCOPE_UNIVERSE && (ip.family === 4 || !passing)
       return [{ ip, prefix: body[1] ?? 0, tentative, duplicated, linkIndex: body.readUInt32LE(4), lasting }]
     })
+
+/** All addresses of a link, or of all links, both families. */
+export function listAddresses(socket: NetlinkSocket, linkIndex?: number): ListedAddress[] {
+  const listed = addressesOf(socket.batch([lookUpAddresses()]))
+  return linkIndex === undefined ? listed : listed.filter((one) => one.linkIndex === linkIndex)
 }

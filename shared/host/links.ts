@@ -102,16 +102,32 @@ const nameOf = <Name extends string>(numbers: Readonly<Record<Name, number>>, wa
 const vlanIdOf = (data: Map<number, Buffer>): number | undefined =>
   data.get(IFLA_VLAN.PROTOCOL)?.readUInt16BE(0) === protocol8021Q ? data.get(IFLA_VLAN.ID)?.readUInt16LE(0) : undefined
 
-/** The link with this name or index, or undefined. */
-export function findLink(socket: NetlinkSocket, wanted: { name: string } | { index: number }): Link | undefined {
+type WantedLink = { name: string } | { index: number }
+
+const question = 'look up link'
+
+function lookUpMessage(wanted: WantedLink): Message {
   const message = new Message(RTM_GETLINK).fixed(ifinfomsg('index' in wanted ? wanted.index : 0))
   if ('name' in wanted) message.text(IFLA.IFNAME, wanted.name)
-  message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+  return message.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+}
+
+/** Asks for a link in a batch with other questions; `linksOf` its answers. */
+export const lookUpLink = (wanted: WantedLink): Step => ({ what: question, message: lookUpMessage(wanted) })
+
+export const linksOf = (answers: readonly Answer[]): Link[] =>
+  answers.filter(({ type }) => type === RTM_NEWLINK).map(readLink)
+
+/** Whether the kernel says that there is no such link. A name too long for it (ERANGE, EINVAL by version) names none either. */
+export const saysNoLink = (error: unknown): boolean =>
+  error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)
+
+/** The link with this name or index, or undefined. */
+export function findLink(socket: NetlinkSocket, wanted: WantedLink): Link | undefined {
   try {
-    return readLink(socket.ask('look up link', message))
+    return readLink(socket.ask(question, lookUpMessage(wanted)))
   } catch (error) {
-    // A name too long for the kernel (ERANGE, EINVAL by version) names no link either.
-    if (error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)) return undefined
+    if (saysNoLink(error)) return undefined
     throw error
   }
 }

@@ -2,9 +2,10 @@
  * PCI devices as sysfs describes them (Documentation/ABI/testing/sysfs-bus-pci): which one is a virtual function (VF), of which
  * physical function (PF), what drives it, and what its interfaces in this node's namespace are called. `sys` leads to sysfs.
  */
-import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, writeSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isErrno } from '../disk.ts'
+import { writeKernelFile } from './kernel-file.ts'
 
 const sysfs = '/sys'
 
@@ -129,21 +130,12 @@ export function pciAddressOf(netdev: string, sys = sysfs): string | undefined {
   return parsePciAddress(targetName(`${sys}/class/net/${netdev}/device`) ?? '')
 }
 
-function writeAttribute(path: string, text: string): void {
-  const fd = openSync(path, constants.O_WRONLY)
-  try {
-    writeSync(fd, text)
-  } finally {
-    closeSync(fd)
-  }
-}
-
 const driverPath = (driver: string, sys: string): string => `${sys}/bus/pci/drivers/${driver}`
 
 /** Takes a device from its driver, and its interface from wherever that is. */
 export const unbindDriver = (address: string, driver: string, sys = sysfs): void =>
-  writeAttribute(`${driverPath(driver, sys)}/unbind`, address)
+  writeKernelFile(`${driverPath(driver, sys)}/unbind`, address)
 
 /** Gives a device to a driver, which makes a new interface of it in the machine's first namespace. */
 export const bindDriver = (address: string, driver: string, sys = sysfs): void =>
-  writeAttribute(`${driverPath(driver, sys)}/bind`, address)
+  writeKernelFile(`${driverPath(driver, sys)}/bind`, address)

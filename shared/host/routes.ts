@@ -10,7 +10,6 @@ import {
   ipBytes,
   ipFromBytes,
 } from '../address.ts'
-import { SystemError } from './libc.ts'
 import {
   addressFamily,
   Message,
@@ -142,24 +141,6 @@ export function listRoutes(socket: NetlinkSocket, family: Family): ListedRoute[]
         table: attributes.get(RTA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
       }
     })
-}
-
-/** The link through which the kernel would send to an address; undefined when it has no route. */
-export function linkTowards(socket: NetlinkSocket, ip: Ip): number | undefined {
-  const fixed = rtmsg(ip.family)
-  fixed[1] = familyBits(ip.family)
-  try {
-    const answers = socket.request(
-      'look up route',
-      new Message(RTM_GETROUTE).fixed(fixed).attribute(RTA.DST, ipBytes(ip)),
-    )
-    const route = answers.find(({ type, body }) => type === RTM_NEWROUTE && body[7] === RTN_UNICAST)
-    return route === undefined ? undefined : readAttributes(route.body, rtmsgBytes).get(RTA.OIF)?.readUInt32LE(0)
-  } catch (error) {
-    if (error instanceof SystemError && ['ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL'].includes(error.code))
-      return undefined
-    throw error
-  }
 }
 
 /** The link of the first default route of the main table, IPv4 before IPv6; undefined when there is none. */

@@ -1,5 +1,5 @@
-/** Rules of policy routing over rtnetlink (linux/fib_rules.h): by its source, an address has a table of its own. */
-import { familyBits, formatIp, type Ip, ipBytes, ipFromBytes } from '../address.ts'
+/** Rules of policy routing over rtnetlink (linux/fib_rules.h): which table leads what comes from an address, or goes to one. */
+import { familyBits, formatIp, type Ip, ipBytes, ipFromBytes, sameIp } from '../address.ts'
 import { SystemError } from './libc.ts'
 import {
   type Answer,
@@ -15,47 +15,48 @@ import {
 const RTM_NEWRULE = 32
 const RTM_DELRULE = 33
 const RTM_GETRULE = 34
-const FRA = { SRC: 2, PRIORITY: 6, TABLE: 15, PROTOCOL: 21 } as const
+const FRA = { DST: 1, SRC: 2, PRIORITY: 6, TABLE: 15, PROTOCOL: 21 } as const
 const FR_ACT_TO_TBL = 1
 const ruleBytes = 12
 
-/** `from <source>/32 lookup <table>`, or /128. */
-export interface SourceRule {
-  readonly source: Ip
+/** `from <ip>/32 lookup <table>`, or `to`; /128. */
+export interface Rule {
+  readonly direction: 'from' | 'to'
+  readonly ip: Ip
   readonly table: number
+  /** The lower ones first; the main table is asked at 32766. Undefined: in front of those that are there. */
+  readonly priority?: number
 }
 
-interface ListedRule extends SourceRule {
+interface ListedRule extends Rule {
   readonly priority: number
   /** This program made it. */
   readonly own: boolean
 }
 
-function header({ source }: SourceRule): Buffer {
+const describe = ({ direction, ip, table }: Rule): string => `${direction} "${formatIp(ip)}" to table ${table}`
+
+function ruleMessage(type: number, flags: number, { direction, ip, table, priority }: Rule): Message {
   const fixed = Buffer.alloc(ruleBytes)
-  fixed[0] = addressFamily(source.family)
-  fixed[2] = familyBits(source.family)
+  fixed[0] = addressFamily(ip.family)
+  fixed[direction === 'to' ? 1 : 2] = familyBits(ip.family)
   fixed[7] = FR_ACT_TO_TBL
-  return fixed
+  const message = new Message(type, flags)
+    .fixed(fixed)
+    .attribute(direction === 'to' ? FRA.DST : FRA.SRC, ipBytes(ip))
+    .u32(FRA.TABLE, table)
+  if (priority !== undefined) message.u32(FRA.PRIORITY, priority)
+  return message
 }
 
-/** Adds the rule in front of those that are there; the kernel chooses its priority. */
-export function addRule(rule: SourceRule): Step {
-  const message = new Message(RTM_NEWRULE, netlinkFlags.create)
-    .fixed(header(rule))
-    .attribute(FRA.SRC, ipBytes(rule.source))
-    .u32(FRA.TABLE, rule.table)
-    .attribute(FRA.PROTOCOL, Uint8Array.of(ownProtocol))
-  return { what: `add rule from "${formatIp(rule.source)}" to table ${rule.table}`, message }
+/** Adds the rule. */
+export function addRule(rule: Rule): Step {
+  const message = ruleMessage(RTM_NEWRULE, netlinkFlags.create, rule)
+  return { what: `add rule ${describe(rule)}`, message: message.attribute(FRA.PROTOCOL, Uint8Array.of(ownProtocol)) }
 }
 
 export function removeRule(rule: ListedRule): Step {
-  const message = new Message(RTM_DELRULE)
-    .fixed(header(rule))
-    .attribute(FRA.SRC, ipBytes(rule.source))
-    .u32(FRA.TABLE, rule.table)
-    .u32(FRA.PRIORITY, rule.priority)
-  return { what: `remove rule from "${formatIp(rule.source)}" to table ${rule.table}`, message }
+  return { what: `remove rule ${describe(rule)}`, message: ruleMessage(RTM_DELRULE, 0, rule) }
 }
 
 /** The kernel's list of all families at once; empty where it has no policy routing. */
@@ -72,21 +73,27 @@ function dumpRules(socket: NetlinkSocket): Answer[] {
 const wholeAddressBits = (family: number | undefined): number | undefined =>
   ([4, 6] as const).map((ip) => (addressFamily(ip) === family ? familyBits(ip) : 0)).find((bits) => bits > 0)
 
-/** All rules that look at one whole source address, both families. */
+/** All rules that look at one whole address and nothing else of it, both families. */
 export function listRules(socket: NetlinkSocket): ListedRule[] {
-  return dumpRules(socket)
-    .filter(({ type, body }) => type === RTM_NEWRULE && body[2] === wholeAddressBits(body[0]))
-    .flatMap(({ body }) => {
-      const attributes = readAttributes(body, ruleBytes)
-      const source = attributes.get(FRA.SRC)
-      if (source === undefined) return []
-      return [
-        {
-          source: ipFromBytes(source),
-          table: attributes.get(FRA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
-          priority: attributes.get(FRA.PRIORITY)?.readUInt32LE(0) ?? 0,
-          own: attributes.get(FRA.PROTOCOL)?.[0] === ownProtocol,
-        },
-      ]
-    })
+  return dumpRules(socket).flatMap(({ type, body }) => {
+    const direction = body[1] === 0 ? 'from' : 'to'
+    const bits = direction === 'to' ? [body[1], body[2]] : [body[2], body[1]]
+    if (type !== RTM_NEWRULE || bits[0] !== wholeAddressBits(body[0]) || bits[1] !== 0) return []
+    const attributes = readAttributes(body, ruleBytes)
+    const ip = attributes.get(direction === 'to' ? FRA.DST : FRA.SRC)
+    if (ip === undefined) return []
+    return [
+      {
+        direction,
+        ip: ipFromBytes(ip),
+        table: attributes.get(FRA.TABLE)?.readUInt32LE(0) ?? body[4] ?? 0,
+        priority: attributes.get(FRA.PRIORITY)?.readUInt32LE(0) ?? 0,
+        own: attributes.get(FRA.PROTOCOL)?.[0] === ownProtocol,
+      },
+    ]
+  })
 }
+
+/** Whether a listed rule does what another one says. */
+export const isSameRule = (one: Rule, other: Rule): boolean =>
+  one.direction === other.direction && one.table === other.table && sameIp(one.ip, other.ip)

@@ -3,10 +3,10 @@
  * the thread inside the pod's namespace (insideNetns) and stay synchronous.
  */
 
-import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { isErrno } from '../disk.ts'
 import { log } from '../log.ts'
 import { messageOf } from '../message.ts'
+import { writeKernelFile } from './kernel-file.ts'
 
 /**
  * Sets `net/<name>` where that can be done. A kernel without it (IPv6 switched off at boot) is silence, a read-only
@@ -14,12 +14,7 @@ import { messageOf } from '../message.ts'
  */
 export function setNetSysctl(name: string, value: string): void {
   try {
-    const fd = openSync(`/proc/sys/net/${name}`, constants.O_WRONLY)
-    try {
-      writeSync(fd, value)
-    } finally {
-      closeSync(fd)
-    }
+    writeKernelFile(`/proc/sys/net/${name}`, value)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return
     log('warn', `cannot set sysctl "net/${name}" to ${value}: ${messageOf(error)}`)

@@ -6,6 +6,8 @@ test('readCommandLine() has a default for everything', () => {
     runDir: '/data',
     dataDir: '/data',
     warm: true,
+    calls: true,
+    kubeconfig: undefined,
     metricsAddress: undefined,
     sweep: { everySeconds: 60, graceSeconds: 60, netnsDirectories: ['/run/netns', '/var/run/netns'] },
   })
@@ -13,11 +15,13 @@ test('readCommandLine() has a default for everything', () => {
 
 test('readCommandLine() reads what is given', () => {
   const args =
-    '--data-dir /d --metrics-address :1 --sweep-seconds 5 --sweep-grace-seconds 0 --no-warm-up --netns-dir /a --netns-dir /b'
+    '--data-dir /d --metrics-address :1 --sweep-seconds 5 --sweep-grace-seconds 0 --no-warm-up --no-calls --kubeconfig /k --netns-dir /a --netns-dir /b'
   expect(readCommandLine(args.split(' '), '/data')).toEqual({
     runDir: '/d',
     dataDir: '/d',
     warm: false,
+    calls: false,
+    kubeconfig: '/k',
     metricsAddress: { text: ':1', port: 1 },
     sweep: { everySeconds: 5, graceSeconds: 0, netnsDirectories: ['/a', '/b'] },
   })

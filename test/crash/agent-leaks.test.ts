@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { callAgent } from '../agent/client.ts'
+import { fetchOver } from '../agent/http.ts'
 import { Agent } from '../e2e/agent.ts'
 import { Host, type Pod } from '../e2e/host.ts'
 
@@ -40,7 +41,8 @@ async function halfACall(path: string): Promise<void> {
 
 test('an agent has no more descriptors, threads and memory after many calls', { timeout: 900_000 }, async () => {
   using host = new Host()
-  using agent = new Agent(host, [])
+  const metrics = `${host.dataDir}/metrics.sock`
+  using agent = new Agent(host, ['--metrics-address', metrics])
   const pods = Array.from({ length: podCount }, () => host.pod())
   const ipam = { type: 'berth-ipam', ipRanges: [{ range: '10.85.0.0/16' }, { range: 'fd00:85::/64' }] }
   const call = (verb: string, pod: Pod, more: object = {}) =>
@@ -57,6 +59,8 @@ test('an agent has no more descriptors, threads and memory after many calls', { 
       while (left-- > 0) {
         for (const verb of ['ADD', 'DEL']) expect(await call(verb, pod)).toMatchObject({ exitCode: 0, declined: false })
         if (left % 10 !== 0) continue
+        for (const page of ['/metrics', '/healthz', '/readyz'])
+          expect(await fetchOver(metrics, page)).toMatchObject({ status: 200 })
         expect(await call('ADD', pod, { mtu: 65_000 })).toMatchObject({ exitCode: 1 })
         expect(await call('ADD', pod, { ipam: { ...ipam, conflictCheck: true } })).toMatchObject({ declined: true })
         await halfACall(agent.socket)

@@ -5,10 +5,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { isAnswered } from '../../agent/sockets.ts'
 import { Agent } from '../e2e/agent.ts'
 import { type Attached, type CallOptions, Host, type Pod } from '../e2e/host.ts'
 import { below, randomFrom, seed } from './random.ts'
@@ -17,6 +18,7 @@ const rounds = process.env.BERTH_TEST_LONG === '1' ? 60 : 8
 const podCount = 12
 /** A launcher waits a quarter of a second for a hello; the rest is for the program, on a busy machine. */
 const helloWaitedMs = 3000
+const reopenedWithinMs = 20_000
 
 const config = (host: Host): Record<string, unknown> =>
   host.config({ ipam: { type: 'berth-ipam', range: '10.80.0.0/16' } })
@@ -145,6 +147,23 @@ test('a second agent of the same directory does not start, and the first one goe
   host.add(pod, config(host))
   expect(host.call('DEL', pod, config(host)).exitCode).toBe(0)
   expect(agent.isAlive).toBe(true)
+})
+
+test.each<[string, (agent: Agent) => string]>([
+  ['its socket', (agent) => join(agent.runDir, 'agent.sock')],
+  ['its directory', (agent) => agent.runDir],
+  ['the socket in the data directory', (agent) => agent.socket],
+])('an agent answers again when somebody removed %s', async (_, pathOf) => {
+  using host = new Host()
+  using agent = new Agent(host)
+  const sockets = [join(agent.runDir, 'agent.sock'), agent.socket]
+  rmSync(pathOf(agent), { recursive: true })
+  const deadline = performance.now() + reopenedWithinMs
+  while (!sockets.every(existsSync) && performance.now() < deadline) await pause(50)
+  for (const path of sockets) expect(await isAnswered(path)).toBe(true)
+  // Its lock holds as before.
+  expect(() => new Agent(host)).toThrow(`another agent answers in "${agent.runDir}"`)
+  expect(agent.log()).toContain('answering there again')
 })
 
 test('an agent that is told to end serves those who are there, and loses nobody', async () => {

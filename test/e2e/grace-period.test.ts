@@ -1,21 +1,13 @@
 /** Where the kernel makes a call wait until all processors have let go of what was removed (RCU): in DEL, never in ADD. */
-import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { binaries, Host, type Pod } from './host.ts'
+import { Host, type Pod } from './host.ts'
+import { sendsOf } from './sends.ts'
 
 /** The longest write to a netlink socket and the longest setns of a call, in milliseconds. */
 function longestMs(host: Host, verb: string, pod: Pod, config: object): number {
-  const strace = ['strace', '-T', '-y', '--quiet=all', '-e', 'trace=write,setns']
-  const done = spawnSync('ip', ['netns', 'exec', host.node, ...strace, join(binaries, 'berth-macvlan')], {
-    env: host.environment(verb, pod),
-    input: JSON.stringify(config),
-    encoding: 'utf8',
-  })
-  expect(done.status, done.stdout).toBe(0)
-  const lines = done.stderr.split('\n').filter((line) => /<(NETLINK|socket):|^setns/.test(line))
-  expect(lines.length).toBeGreaterThan(2)
-  return Math.max(...lines.map((line) => Number(/<([0-9.]+)>$/.exec(line)?.[1]) * 1000))
+  const { writesMs, setnsMs } = sendsOf(host, verb, pod, config)
+  expect(writesMs.length).toBeGreaterThan(0)
+  return Math.max(...writesMs, ...setnsMs)
 }
 
 test('no message of an ADD waits for a grace period when that of its DEL does', () => {

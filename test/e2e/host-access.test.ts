@@ -8,6 +8,7 @@ import {
   beStrict,
   far,
   hostWith,
+  hostWithOtherLink,
   inNetns,
   near,
   reaches,
@@ -50,12 +51,7 @@ test.each([
 })
 
 test("the addresses of the default route's link serve when the master has none", () => {
-  using host = new Host()
-  beStrict(host.node)
-  ip('-n', host.node, 'link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'router')
-  for (const link of ['lan', 'router']) ip('-n', host.node, 'link', 'set', link, 'up')
-  address(host, 'lan', '192.0.2.5/24', '2001:db8::5/64')
-  ip('-n', host.node, 'route', 'add', 'default', 'via', '192.0.2.1')
+  using host = hostWithOtherLink()
   const config = host.config(accessKeys)
   const pod = strictPod(host)
   expect(deaf(host, pod, host.add(pod, config), far)).toEqual([])

@@ -39,6 +39,17 @@ export function hostWith([four, six]: readonly string[]): Host {
   return host
 }
 
+/** A host whose NIC has no address: its own are those of another link, that of its default route. */
+export function hostWithOtherLink(): Host {
+  const host = new Host()
+  beStrict(host.node)
+  ip('-n', host.node, 'link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'router')
+  for (const link of ['lan', 'router']) ip('-n', host.node, 'link', 'set', link, 'up')
+  address(host, 'lan', '192.0.2.5/24', '2001:db8::5/64')
+  ip('-n', host.node, 'route', 'add', 'default', 'via', '192.0.2.1')
+  return host
+}
+
 export function strictPod(host: Host): Pod {
   const pod = host.pod()
   beStrict(pod.name)

@@ -87,7 +87,7 @@ const reserved: [string, RegExp, RegExp, string][] = [
   ['yaml', /from 'yaml'/, /^cli\/import\//, 'JSON'],
   ['prom-client', /'prom-client'/, /^agent\/metrics\.ts$/, 'agent/watch.ts'],
   ['the administrator’s door', /\/admin\.ts'/, /^cli\//, 'ipam/index.ts'],
-  ['the texts that are loaded later', /^import \{.*'\.\/(cli|agent)\//m, /^(cli|agent)\//, 'loadText'],
+  ['the texts that are loaded later', /^import \{.*'\.\/(cli|agent|install)\//m, /^(cli|agent|install)\//, 'loadText'],
   ['node:ffi', /'node:ffi'/, /^shared\/host\/libc\.ts$/, 'shared/host/libc.ts'],
   [
     'child processes and sockets',
@@ -95,7 +95,7 @@ const reserved: [string, RegExp, RegExp, string][] = [
     /^(shared\/host\/|agent\/(server|sockets)\.ts)/,
     'shared/host',
   ],
-  ['HTTP', /'node:https?'/, /^agent\/monitor\.ts$/, 'agent/monitor.ts'],
+  ['HTTP', /'node:https?'/, /^(agent\/monitor|install\/api-server)\.ts$/, 'agent/monitor.ts'],
   ['/proc and /sys', /['`"](\/proc|\/sys)\//, /^shared\/host\//, 'shared/host'],
   ['the process', /process\.(env|argv|argv0|exit|stdout|stdin)\b/, /(^|\/)main\.ts$/, 'arguments'],
   [

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path'
 export const root = join(import.meta.dirname, '..', '..')
 
 /** Folders whose code is ours. */
-const folders = ['plugins', 'ipam', 'vf', 'shared', 'agent', 'cli', 'packaging', 'scripts', 'bench', 'test']
+const folders = ['plugins', 'ipam', 'vf', 'shared', 'agent', 'cli', 'install', 'packaging', 'scripts', 'bench', 'test']
 
 export interface Source {
   /** From the root, `shared/host/netns.ts`. */
@@ -30,7 +30,7 @@ export const sources: readonly Source[] = [
 
 /** What goes into the packaged program. */
 export const programSources = sources.filter(({ path }) =>
-  /^(main\.ts|plugins\/|ipam\/|vf\/|shared\/|agent\/|cli\/)/.test(path),
+  /^(main\.ts|plugins\/|ipam\/|vf\/|shared\/|agent\/|cli\/|install\/)/.test(path),
 )
 
 export const readDocument = (path: string): string => readFileSync(join(root, path), 'utf8')

@@ -32,10 +32,25 @@ export interface VfAttributes {
   readonly trust: boolean
 }
 
-export function vfAttributes(): readonly VfAttributes[] {
-  const [link]: { vfinfo_list?: VfAttributes[] }[] = JSON.parse(ip('-json', '-details', 'link', 'show', pf))
-  return link?.vfinfo_list ?? []
+/** A link as `ip -json -details link` writes it, the parts that are looked at. */
+interface ShownLink {
+  readonly ifname: string
+  readonly address: string
+  readonly mtu: number
+  readonly flags: readonly string[]
+  readonly altnames?: readonly string[]
+  readonly promiscuity: number
+  readonly allmulti?: number
+  readonly vfinfo_list?: readonly VfAttributes[]
 }
+
+/** All links of the node, in one call: a process costs much in the lab. */
+const shownLinks = (): readonly ShownLink[] => JSON.parse(ip('-json', '-details', 'link', 'show'))
+
+const attributesIn = (links: readonly ShownLink[]): readonly VfAttributes[] =>
+  links.find(({ ifname }) => ifname === pf)?.vfinfo_list ?? []
+
+export const vfAttributes = (): readonly VfAttributes[] => attributesIn(shownLinks())
 
 /** The PCI address of a PF's VF. */
 export const pciOf = (index: number): string => basename(readlinkSync(`/sys/class/net/${pf}/device/virtfn${index}`))
@@ -52,26 +67,29 @@ export function linkOf(pci: string): string | undefined {
   return existsSync(directory) ? readdirSync(directory)[0] : undefined
 }
 
-/** A link as it is to be again: what a runtime, a plugin or its undoing may have changed. */
-function linkState(name: string): object {
-  const [link] = JSON.parse(ip('-json', '-details', 'link', 'show', name))
-  const { ifname, address, mtu, flags, altnames = [], promiscuity, allmulti } = link
-  // The kernel appends: a name that was away is the last one now.
-  return { ifname, address, mtu, isUp: flags.includes('UP'), altnames: altnames.sort(), promiscuity, allmulti }
+/** All that an attachment may change of each VF, on the PF and on the VF's own link: what is to be the same again. */
+function vfStates(): readonly object[] {
+  const links = shownLinks()
+  return attributesIn(links).map((attributes) => {
+    const pci = pciOf(attributes.vf)
+    const shown = links.find(({ ifname }) => ifname === linkOf(pci))
+    if (shown === undefined) return { attributes, driver: driverOf(pci), link: 'not on the node' }
+    const { ifname, address, mtu, flags, altnames = [], promiscuity, allmulti } = shown
+    // The kernel appends: a name that was away is the last one now.
+    const link = {
+      ifname,
+      address,
+      mtu,
+      isUp: flags.includes('UP'),
+      altnames: altnames.toSorted(),
+      promiscuity,
+      allmulti,
+    }
+    return { attributes, driver: driverOf(pci), link }
+  })
 }
 
-/** All that an attachment may change of a VF, on the PF and on its own link. */
-export function vfState(index: number): object {
-  const pci = pciOf(index)
-  const link = linkOf(pci)
-  return {
-    attributes: vfAttributes()[index],
-    driver: driverOf(pci),
-    link: link === undefined ? 'not on the node' : linkState(link),
-  }
-}
-
-const vfStates = (): readonly object[] => vfAttributes().map(({ vf }) => vfState(vf))
+export const vfState = (index: number): object | undefined => vfStates()[index]
 
 /** The VM as the node: `using host = new LabHost()`. A VF that is not as it was counts as left behind. */
 export class LabHost extends Host {

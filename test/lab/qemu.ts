@@ -47,7 +47,7 @@ function machine({ directory, exchange, isInteractive = false }: QemuWish): stri
     ...share('machine', '/', ',readonly=on'),
     ...share('exchange', exchange),
     // Interrupts are remapped so that vfio-pci takes a device without being told that it is unsafe.
-    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    ...['-device', 'intel-iommu,intremap=on'],
     ...nic('igb', 1),
     ...nic('e1000e', 2),
   ]

@@ -81,13 +81,14 @@ test('attachments that come and go at once never lose the link, and the last one
   using host = new Tagged()
   const pods = [host.pod(), host.pod(), host.pod(), host.pod()]
   const config = host.config(byKey)
-  const live = async (pod: Pod, turns: number): Promise<void> => {
-    for (let turn = 0; turn < turns; turn++) {
+  const live = async (pod: Pod, stayMs: number): Promise<void> => {
+    for (let turn = 0; turn < 3; turn++) {
       expect(JSON.parse(await said(host.start('ADD', pod, config)))).toMatchObject({ interfaces: [{ name: 'net1' }] })
+      await pause(stayMs)
       expect(host.linksOf(pod.name)).toContain('net1')
       expect(await said(host.start('DEL', pod, config))).toBe('')
     }
   }
-  await Promise.all(pods.map((pod) => live(pod, 3)))
+  await Promise.all(pods.map((pod, place) => live(pod, 1000 * place)))
   expect(host.hasLink()).toBe(false)
 })

@@ -1,6 +1,6 @@
 /** Which door a call takes, and that it gets there whole. */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, linkSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, linkSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CniError, renderError } from '../../shared/cni/errors.ts'
@@ -66,6 +66,24 @@ test('launcher becomes the program as it was called when there is no agent', asy
     const given = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
     expect(said.environment.toSorted()).toEqual(given.toSorted())
   }
+})
+
+test('launcher starts the program by the loader beside it, with the libraries there, when there is one', async () => {
+  const folder = freshFolder()
+  mkdirSync(join(folder, 'lib'))
+  for (const [from, to] of [
+    [paths.launcher, 'berth-ipam'],
+    [join(work, 'berth'), 'berth'],
+    [join(work, 'berth'), 'lib/ld.so'],
+  ] as const)
+    copyFileSync(from, join(folder, to))
+  const started = { command: [join(folder, 'berth-ipam')], environment: { ...call, BERTH_DATA_DIR: freshFolder() } }
+  const said = programSaid(await launch({ ...started, input: config }))
+  // ld.so --argv0 NAME --library-path FOLDER PROGRAM
+  expect([said.argc, said.argv0, said.input.toString()]).toEqual([6, join(folder, 'lib', 'ld.so'), config])
+  writeFileSync(join(folder, 'lib', 'ld.so'), '', { mode: 0o644 })
+  chmodSync(join(folder, 'lib', 'ld.so'), 0o644)
+  expect(programSaid(await launch({ ...started, input: config })).argc).toBe(1)
 })
 
 const inTheWay: [string, (path: string) => void][] = [

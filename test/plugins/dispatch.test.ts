@@ -19,11 +19,15 @@ beforeEach(() => {
 const unread = (): string => expect.unreachable('standard input was read')
 
 describe('isPluginName()', () => {
+  it.each(['macvlan', 'whereabouts', 'host-local', 'static'])('knows the alias "%s"', (name) => {
+    expect([isPluginName(name), pluginNames.includes(name)]).toEqual([true, false])
+  })
+
   it.each(['berth-macvlan', 'berth-ipam'])('knows %s', (name) => {
     expect([isPluginName(name), pluginNames.includes(name)]).toEqual([true, true])
   })
 
-  it.each(['berth', '', 'macvlan', 'toString', '__proto__', 'berth-ipam '])('does not know %j', (name) => {
+  it.each(['berth', '', 'bridge', 'macvlan2', 'toString', '__proto__', 'berth-ipam '])('does not know %j', (name) => {
     expect(isPluginName(name)).toBe(false)
   })
 })

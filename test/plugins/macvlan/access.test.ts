@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import {
+  hostLinkIndex,
   hostLinkMac,
   hostLinkName,
   hostRoutes,
-  isLedAway,
   isPartyOf,
   podRouting,
 } from '../../../plugins/macvlan/access.ts'
@@ -58,39 +58,62 @@ describe('hostRoutes()', () => {
   })
 })
 
+describe('hostLinkIndex()', () => {
+  it.each([1, 2, 4711, 2 ** 20, 2 ** 31 - 1])('is an index of its own when the master has %i', (index) => {
+    const own = hostLinkIndex(index)
+    expect(own).not.toBe(index)
+    expect(own).toBeGreaterThan(0)
+    expect(own).toBeLessThan(2 ** 31)
+    expect(hostLinkIndex(own)).toBe(index)
+  })
+})
+
 describe('podRouting()', () => {
-  const shown = (keys: object, nodeAddresses: string[]): string[] => {
-    const { routes, rules } = podRouting(dual, { ...layer3, ...keys }, 9, nodeAddresses.map(ipOf))
+  const shown = (keys: object, nodeAddresses: string[], routes: Result['routes'] = []): string[] => {
+    const result = { ...dual, routes }
+    const told = podRouting(result, { ...layer3, ...keys }, 9, nodeAddresses.map(ipOf))
     return [
-      ...routes.map(({ destination, table }) => `${formatCidr(destination)} in ${table}`),
-      ...rules.map(({ source, table }) => `from ${formatIp(source)} to ${table}`),
+      ...told.routes.map(({ destination, table }) => `${formatCidr(destination)} in ${table ?? 'main'}`),
+      ...told.rules.map(({ direction, ip, table, priority }) =>
+        [direction, formatIp(ip), table, priority].filter((part) => part !== undefined).join(' '),
+      ),
     ]
   }
+  const last = 'to 192.0.2.5 9 32768'
 
   it('is nothing when the address of the node is in the subnet', () => {
     expect(shown({}, ['10.20.0.5', 'fd00:20::5'])).toEqual([])
   })
 
-  it('is a table and a rule of the family when the address of the node is elsewhere', () => {
-    expect(shown({}, ['192.0.2.5', 'fd00:20::5'])).toEqual(['192.0.2.5/32 in 9', 'from 10.20.0.10 to 9'])
+  it('is a table and rules of the family when the address of the node is elsewhere', () => {
+    expect(shown({}, ['192.0.2.5', 'fd00:20::5'])).toEqual(['192.0.2.5/32 in 9', 'from 10.20.0.10 9', last])
   })
 
   it.each([
-    [{ table: 0 }, 9],
-    [{ table: 77 }, 77],
-  ])('uses the table and the rules of source routing when there is some: %j', (sourceRouting, table) => {
-    expect(shown({ sourceRouting }, ['192.0.2.5'])).toEqual([`192.0.2.5/32 in ${table}`])
+    [{ table: 0 }, ['192.0.2.5/32 in 9', last]],
+    [{ table: 77 }, ['192.0.2.5/32 in 77', '192.0.2.5/32 in 9', last]],
+  ])('uses the table and the rules of source routing when there is some: %j', (sourceRouting, expected) => {
+    expect(shown({ sourceRouting }, ['192.0.2.5'])).toEqual(expected)
   })
-})
 
-describe('isLedAway()', () => {
+  const way = ['192.0.2.5/32 in 9', '192.0.2.5/32 in main', 'from 10.20.0.10 9']
   it.each([
-    ['a default route', [{ dst: '0.0.0.0/0' }], {}, true],
-    ['a route to elsewhere', [{ dst: '198.51.100.0/24' }], {}, false],
-    ['a default route in another table', [{ dst: '0.0.0.0/0', table: 5 }], {}, false],
-    ['a default route and source routing', [{ dst: '0.0.0.0/0' }], { sourceRouting: { table: 0 } }, false],
-  ])('sees what the result has when it is %s', (_, routes, keys, expected) => {
-    expect(isLedAway(resultOf(['10.20.0.10/24'], routes), { ...layer3, ...keys }, ipOf('192.0.2.5'))).toBe(expected)
+    ['a default route', [{ dst: '0.0.0.0/0' }], {}, way],
+    ['a route to elsewhere', [{ dst: '198.51.100.0/24' }], {}, ['192.0.2.5/32 in 9', 'from 10.20.0.10 9', last]],
+    [
+      'a default route in another table',
+      [{ dst: '0.0.0.0/0', table: 5 }],
+      {},
+      ['192.0.2.5/32 in 9', 'from 10.20.0.10 9', last],
+    ],
+    [
+      'a default route and source routing',
+      [{ dst: '0.0.0.0/0' }],
+      { sourceRouting: { table: 0 } },
+      ['192.0.2.5/32 in 9', last],
+    ],
+  ])('is in the main table when the result itself leads there to its gateway: %s', (_, routes, keys, expected) => {
+    expect(shown(keys, ['192.0.2.5'], routes)).toEqual(expected)
   })
 })
 
