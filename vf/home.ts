@@ -157,14 +157,14 @@ async function restoreNames(netdev: Netdev, original: Original): Promise<void> {
 export async function restoreNetdev(netdev: Netdev, original: Original, vf: VfOfPf | undefined): Promise<void> {
   const home = nodeNetns()
   const { index } = netdev
-  const { mtuBytes, mac, up, allMulticast } = original
+  const { mtuBytes, mac, up, allMulticast, promiscuous } = original
   try {
     // Neither a name nor a MAC can be changed on every interface that is up.
     if (netdev.up) await changeNetdev(home, index, { up: false })
     await restoreNames(netdev, original)
     if (netdev.mtuBytes !== mtuBytes) await changeNetdev(home, index, { mtuBytes })
     if ((await findNetdev(home, { index }))?.mac !== mac) await settleMac(home, { index, name: original.name }, mac, vf)
-    await whileBusy(() => changeNetdev(home, index, { up, allMulticast }))
+    await whileBusy(() => changeNetdev(home, index, { up, allMulticast, promiscuous }))
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot restore "${original.name}": ${error.message}`, { cause: error })

@@ -31,8 +31,11 @@ import type { Device } from './device.ts'
 import { holdingsIn } from './take.ts'
 
 /** Drops those of the interface's alternative names that its pod has no room for: what it will be called there, and what others are. */
-async function makeNamesFree(pod: NetlinkSocket, { index, alternativeNames }: Netdev, name: string): Promise<void> {
-  const inTheWay = alternativeNames.filter((one) => one === name || findLink(pod, { name: one }) !== undefined)
+async function makeNamesFree(pod: Netns, { index, alternativeNames }: Netdev, name: string): Promise<void> {
+  const inTheWay: string[] = []
+  for (const one of alternativeNames) {
+    if (one === name || (await findNetdev(pod, { name: one })) !== undefined) inTheWay.push(one)
+  }
   await dropAlternativeNames(nodeNetns(), index, inTheWay)
 }
 
@@ -66,7 +69,7 @@ async function moveIn(
   { mtuBytes, allMulticast }: SriovConfig,
 ): Promise<number> {
   try {
-    await makeNamesFree(pod, netdev, name)
+    await makeNamesFree(netns, netdev, name)
     if (mac !== undefined && mac !== netdev.mac) {
       if (netdev.up) await changeNetdev(nodeNetns(), netdev.index, { up: false })
       await settleMac(nodeNetns(), netdev, mac, pf?.vf)

@@ -88,12 +88,13 @@ interface Taking {
   readonly deviceInfo: string | undefined
 }
 
-const originalOf = ({ name, mac, mtuBytes, up, allMulticast, alternativeNames }: Netdev) => ({
+const originalOf = ({ name, mac, mtuBytes, up, allMulticast, promiscuous, alternativeNames }: Netdev) => ({
   name,
   mac,
   mtuBytes,
   up,
   allMulticast,
+  promiscuous,
   alternativeNames: [...alternativeNames],
 })
 

@@ -22,6 +22,7 @@ import { requestInThread } from './thread-request.ts'
 
 const RTM_NEWLINKPROP = 108
 const RTM_DELLINKPROP = 109
+const IFF_PROMISC = 0x100
 const IFF_ALLMULTI = 0x200
 const NLA_F_NESTED = 0x8000
 /** IFNAMSIZ of linux/if.h, without the zero at the end. */
@@ -31,6 +32,7 @@ const IFLA_MORE = { NEW_IFINDEX: 49, PROP_LIST: 52, ALT_IFNAME: 53, PARENT_DEV_N
 
 export interface Netdev extends Link {
   readonly allMulticast: boolean
+  readonly promiscuous: boolean
   readonly alternativeNames: readonly string[]
   /** The PCI address behind it; undefined where the kernel does not say. */
   readonly device: string | undefined
@@ -54,6 +56,7 @@ function readNetdev(answer: Answer): Netdev {
   return {
     ...readLink(answer),
     allMulticast: (flags & IFF_ALLMULTI) !== 0,
+    promiscuous: (flags & IFF_PROMISC) !== 0,
     alternativeNames: textsOf(attributes.get(IFLA_MORE.PROP_LIST) ?? Buffer.alloc(0), IFLA_MORE.ALT_IFNAME),
     device: cString(attributes.get(IFLA_MORE.PARENT_DEV_NAME)) || undefined,
   }
@@ -100,11 +103,17 @@ export interface NetdevChange {
   readonly mtuBytes?: number | undefined
   readonly up?: boolean | undefined
   readonly allMulticast?: boolean | undefined
+  readonly promiscuous?: boolean | undefined
 }
 
-function changeMessage(index: number, { name, mac, mtuBytes, up, allMulticast }: NetdevChange): Message {
-  const flags = (up === true ? IFF_UP : 0) | (allMulticast === true ? IFF_ALLMULTI : 0)
-  const change = (up === undefined ? 0 : IFF_UP) | (allMulticast === undefined ? 0 : IFF_ALLMULTI)
+function changeMessage(index: number, { name, mac, mtuBytes, up, allMulticast, promiscuous }: NetdevChange): Message {
+  const wanted: [number, boolean | undefined][] = [
+    [IFF_UP, up],
+    [IFF_ALLMULTI, allMulticast],
+    [IFF_PROMISC, promiscuous],
+  ]
+  const flags = wanted.reduce((sum, [flag, on]) => sum | (on === true ? flag : 0), 0)
+  const change = wanted.reduce((sum, [flag, on]) => sum | (on === undefined ? 0 : flag), 0)
   const message = new Message(RTM_NEWLINK).fixed(ifinfomsg(index, flags, change))
   if (name !== undefined) message.text(IFLA.IFNAME, name)
   if (mac !== undefined) message.attribute(IFLA.ADDRESS, macBytes(mac))

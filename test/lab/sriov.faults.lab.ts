@@ -176,12 +176,12 @@ test('a sweep gives back what nobody holds any more, at its second look', () => 
   host.del(alive, host.vf(0))
 })
 
-test('what an earlier boot left is nobody’s, and is not given back', () => {
+test('a holding that is damaged keeps its VF from everybody, and is named', () => {
   using host = new SriovHost()
   const pod = host.pod()
   host.add(pod, host.vf(0, { vlan: 100 }))
   const path = join(host.dataDir, 'vf', pciOf(0))
-  // Bit rot is told from an earlier boot: it needs a person.
+  // Nobody knows any more what the VF was like: it needs a person.
   const text = readFileSync(path, 'utf8')
   writeFileSync(path, text.replace('"vlan"', '"vlam"'))
   expect(host.refusal(host.pod(), host.vf(0))).toMatchObject({ code: 104, msg: expect.stringContaining(path) })
