@@ -79,6 +79,7 @@ export class Rig implements Disposable {
   readonly runtime: Runtime
   readonly programs: Programs
   readonly #kubelet: Kubelet
+  #multus: Multus | undefined
   #pods = 0
 
   constructor(programs: Programs) {
@@ -108,7 +109,8 @@ export class Rig implements Disposable {
     this.machine.shell('rm -f /etc/cni/net.d/10-*')
     const ending = 'plugins' in network ? 'conflist' : 'conf'
     this.machine.write(`/etc/cni/net.d/10-cluster-network.${ending}`, JSON.stringify(network))
-    return new Multus(this.cluster, this.#kubelet, this.programs, flavour)
+    this.#multus = new Multus(this.cluster, this.#kubelet, this.programs, flavour)
+    return this.#multus
   }
 
   /** Runs the installer as the DaemonSet in the API says now, and returns what it says. */
@@ -206,8 +208,18 @@ export class Rig implements Disposable {
       .sort()
   }
 
-  /** Sweeps as the agent or an administrator does, without the usual grace. */
+  /** Sweeps as the agent or an administrator does, without the usual grace, once nobody keeps a deleted pod's namespace. */
   sweep(): void {
+    using _off = this.#multus?.off()
+    this.sweepOnly()
+  }
+
+  /** Ends what keeps deleted pods' namespaces, until it is disposed of. */
+  multusOff(): Disposable | undefined {
+    return this.#multus?.off()
+  }
+
+  sweepOnly(): void {
     this.berth('leases', 'sweep', '--grace', '0')
     this.berth('leases', 'sweep', '--grace', '0')
   }

@@ -106,13 +106,16 @@ const serverDownForgotten: Case = {
     const sandbox = attachTwo(rig)
     forget(rig, sandbox)
     rig.cluster.stopApiServer()
+    let off: Disposable | undefined
     try {
       rig.runtime.call('del', sandbox)
       rig.runtime.remove(sandbox)
-      rig.sweep()
+      off = rig.multusOff()
+      rig.sweepOnly()
       expect(rig.leases()).toEqual([])
     } finally {
       rig.cluster.startApiServer()
+      off?.[Symbol.dispose]()
     }
     rig.deletePod(sandbox)
     rig.machine.shell('rm -f /var/lib/cni/networks/cluster-network/10.*')
