@@ -12,8 +12,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { takeInstallLock } from '../../install/apply.ts'
+
 import { readFileSet } from '../../install/file-set.ts'
+import { takeInstallLock } from '../../install/lock.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { filesOf, Node } from './node.ts'
 
@@ -126,7 +127,7 @@ describe('the names of an installation', () => {
   it('are those of other plugins, too, when they are asked for, and go when they are not any more', async () => {
     const [node, files] = [new Node(), filesOf('one')]
     await node.install(files, { aliases: ['macvlan', 'whereabouts'] })
-    expect(readlinkSync(join(node.binDir, 'whereabouts'))).toBe('.berth/current/berth-ipam')
+    expect(readlinkSync(join(node.binDir, 'whereabouts'))).toBe('.berth/current/whereabouts')
     await node.install(files, { aliases: ['macvlan'] })
     expect(readdirSync(node.binDir)).toEqual(['.berth', 'berth', 'berth-ipam', 'berth-macvlan', 'macvlan'])
   })
@@ -157,7 +158,7 @@ describe('the names of an installation', () => {
     if (kind === 'file') writeFileSync(path, 'of somebody', { mode: 0o755 })
     else symlinkSync('/bin/true', path)
     await node.install(files, { aliases: ['macvlan'], force: true })
-    expect(readlinkSync(path)).toBe('.berth/current/berth-macvlan')
+    expect(readlinkSync(path)).toBe('.berth/current/macvlan')
     await node.install(filesOf('two'), { aliases: ['macvlan'] })
     await node.uninstall()
     if (kind === 'file') expect(read(path)).toBe('of somebody')
