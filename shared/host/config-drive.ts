@@ -48,8 +48,8 @@ export function typeOfDrive(head: Buffer, isLabelled = false): FileSystem | unde
 /** What a container is told that may not open the disks of its node. */
 const refusals = ['EPERM', 'EACCES']
 
-const unreadable = (path: string, error: unknown): CniError =>
-  new CniError('ERR_IO', `Cannot read the config drive "${path}": ${messageOf(error)}`, { cause: error })
+const unreadable = (what: string, path: string, error: unknown): CniError =>
+  new CniError('ERR_IO', `Cannot ${what} "${path}": ${messageOf(error)}`, { cause: error })
 
 /** Whether a config drive could not be read because this process may not: another one may. */
 export const isRefusal = (error: unknown): boolean => error instanceof CniError && isErrno(error.cause, ...refusals)
@@ -76,7 +76,7 @@ function driveByLabel(root: string): Drive | undefined {
       if (type !== undefined) return { path, type }
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) continue
-      throw unreadable(path, error)
+      throw unreadable('read the config drive', path, error)
     }
   }
   return undefined
@@ -101,7 +101,7 @@ function driveByContent(root: string): Drive | undefined {
       const type = typeOfDrive(readHead(path))
       if (type !== undefined) return { path, type }
     } catch (error) {
-      if (isErrno(error, ...refusals)) refused ??= unreadable(path, error)
+      if (isErrno(error, ...refusals)) refused ??= unreadable('look for the config drive on', path, error)
       else log('debug', `"${path}" is no config drive: ${messageOf(error)}`)
     }
   }

@@ -224,7 +224,11 @@ describe('what an installation does to the folder of configs', () => {
     expect(read(node.ownConfDir, 'berth.conf')).toBe('{"ipam": {"sticky": true}}')
     await node.install(files, { defaults: '{"ipam": {}}\n', kubeconfig: '{}' })
     expect(read(node.ownConfDir, 'berth.conf')).toBe('{"ipam": {}}\n')
-    expect(statSync(join(node.ownConfDir, 'berth.kubeconfig')).mode & 0o777).toBe(0o600)
+    const mode = (): number => statSync(join(node.ownConfDir, 'berth.kubeconfig')).mode & 0o777
+    expect(mode()).toBe(0o600)
+    chmodSync(join(node.ownConfDir, 'berth.kubeconfig'), 0o640)
+    await node.install(files, { kubeconfig: '{}' })
+    expect(mode()).toBe(0o600)
   })
 
   it('leaves the files of others, and leases unless it is told, when it is undone', async () => {
