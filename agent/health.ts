@@ -1,4 +1,4 @@
-/** Whether the agent is well: its process turns, and claims could be written. */
+/** Whether the agent is well: its process turns; and whether claims could be written, which starting it anew would not mend. */
 import { openStore, type Store } from '../ipam/index.ts'
 import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
@@ -64,17 +64,23 @@ export class Health implements Disposable {
     this.delay.start()
   }
 
-  /** What is wrong; undefined when nothing is. */
-  trouble(): string | undefined {
+  /** What is wrong with the process; undefined when nothing is. */
+  delayTrouble(): string | undefined {
     const lateMs = this.delay.nowMs()
-    if (lateMs > delayMaxMs) return `the process was ${lateMs.toFixed(0)} ms late, and at most ${delayMaxMs} are well`
+    return lateMs > delayMaxMs
+      ? `the process was ${lateMs.toFixed(0)} ms late, and at most ${delayMaxMs} are well`
+      : undefined
+  }
+
+  /** What is wrong with the store; undefined when nothing is. */
+  storeTrouble(): string | undefined {
     const atMs = monotonicMs()
     if (this.#last === undefined || atMs - this.#last.atMs > freshMs)
-      this.#last = { atMs, trouble: this.#storeTrouble() }
+      this.#last = { atMs, trouble: this.#lookAtStore() }
     return this.#last.trouble
   }
 
-  #storeTrouble(): string | undefined {
+  #lookAtStore(): string | undefined {
     try {
       checkStore(this.#store)
       return undefined

@@ -3,7 +3,7 @@
  * may vanish, with a /etc/cni that is empty after a boot. Nothing in the agent reads it, and no API server is asked.
  */
 import { dirname } from 'node:path'
-import { makeDirectory } from '../shared/disk.ts'
+import { makePublicDirectory } from '../shared/disk.ts'
 import { readCredentials, renderKubeconfig, type ServiceAccount, writeIfOther } from '../shared/kubeconfig.ts'
 import { log } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
@@ -32,7 +32,7 @@ export class KubeconfigKeeper implements Disposable {
     try {
       const credentials = readCredentials(this.#account)
       if (credentials === undefined) throw new Error(`"${this.#account.tokenFile}" is not there`)
-      makeDirectory(dirname(this.#path))
+      makePublicDirectory(dirname(this.#path))
       if (writeIfOther(this.#path, renderKubeconfig(credentials))) log('info', `"${this.#path}" is written anew`)
       this.#trouble = ''
     } catch (error) {

@@ -143,13 +143,15 @@ export class Monitor {
       return { status: 200, body: await this.#render(), type: this.#metrics.registry.contentType }
     }
     if (path === '/healthz') {
-      const trouble = this.#health.trouble()
+      const trouble = this.#health.delayTrouble()
       return trouble === undefined ? said(200, 'ok') : said(503, trouble)
     }
     if (path === '/readyz') {
       const { state, reachable } = this.#facts()
       if (state !== 'answering') return said(503, state)
-      return reachable ? said(200, 'ok') : said(503, 'a socket is gone')
+      if (!reachable) return said(503, 'a socket is gone')
+      const trouble = this.#health.storeTrouble()
+      return trouble === undefined ? said(200, 'ok') : said(503, trouble)
     }
     return said(404, 'there are /metrics, /healthz and /readyz')
   }

@@ -17,6 +17,7 @@ async function get({ server, token, certificate }: Credentials, path: string): P
   const url = new URL(path, server)
   const trust = certificate === undefined ? { rejectUnauthorized: false } : { ca: certificate }
   const options = { headers: { authorization: `Bearer ${token}` }, timeout: timeoutMs, ...trust }
+  const cut = new Error('the answer ends before its end')
   return await new Promise((resolve, reject) => {
     const asked = (url.protocol === 'http:' ? overHttp : overHttps)(url, options, (response) => {
       let body = ''
@@ -24,6 +25,9 @@ async function get({ server, token, certificate }: Credentials, path: string): P
         if (body.length < answerMaxBytes) body += text
       })
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+      response.on('error', reject)
+      // After an end it is of no consequence.
+      response.on('close', () => reject(cut))
     })
     // The option's time is that of a silence; this one is that of the whole question.
     const timer = setTimeout(() => asked.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)

@@ -1,36 +1,26 @@
 /** Carries out the steps of a plan, one after the other; each is on the disk when the next begins. */
-import { closeSync, constants, openSync, rmdirSync, utimesSync } from 'node:fs'
+import { rmdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
-import { isErrno, moveName, removeDirectory, removeName, replaceDurable, syncDirectory } from '../shared/disk.ts'
-import { tryFlock } from '../shared/host/libc.ts'
+import { currentName, ownFolder } from '../shared/aliases.ts'
+import {
+  isErrno,
+  makePublicDirectory,
+  moveName,
+  removeDirectory,
+  removeName,
+  replaceDurable,
+  syncDirectory,
+} from '../shared/disk.ts'
 import { messageOf } from '../shared/message.ts'
-import { copyVerified, keepAs, linkTo, makePublicDirectory, passing, statOf } from './files.ts'
-import { currentName, type FileSet, lockName, ownFolder, replacedName, sumsName } from './layout.ts'
+import { copyVerified, keepAs, linkTo, statOf } from './files.ts'
+import { type FileSet, goneName, passing, previousName, replacedName, sumsName } from './layout.ts'
+import { removeLeases } from './leases.ts'
 import { describe, type PlanWish, type Step } from './plan.ts'
-
-const lockWaitMs = 60_000
-const lockPauseMs = 50
-
-/** Holds what keeps a second installer out until it is disposed of, or its process dies. Throws an Error after a minute. */
-export async function takeInstallLock(binDir: string): Promise<Disposable> {
-  const own = join(binDir, ownFolder)
-  makePublicDirectory(own)
-  const fd = openSync(join(own, lockName), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
-  for (let waitedMs = 0; !tryFlock(fd); waitedMs += lockPauseMs) {
-    if (waitedMs >= lockWaitMs) {
-      closeSync(fd)
-      throw new Error(`Cannot install into "${binDir}": another installer is at work there`)
-    }
-    await pause(lockPauseMs)
-  }
-  return { [Symbol.dispose]: () => closeSync(fd) }
-}
 
 type Targets = Pick<PlanWish, 'binDir' | 'ownConfDir'> & { readonly set: FileSet }
 
-/** A link's passing name: in our folder, which is of the same file system. */
-const passingLink = (own: string, name: string): string => join(own, `${passing}${name}`)
+/** A passing name in our folder, which is of the same file system. */
+const passingName = (own: string, name: string): string => join(own, `${passing}${name}`)
 
 function link(step: Extract<Step, { do: 'link' }>, binDir: string, own: string): void {
   const path = join(binDir, step.name)
@@ -38,7 +28,7 @@ function link(step: Extract<Step, { do: 'link' }>, binDir: string, own: string):
     makePublicDirectory(join(own, replacedName))
     keepAs(path, join(own, replacedName, step.name))
   }
-  linkTo(step.target, path, passingLink(own, step.name))
+  linkTo(step.target, path, passingName(own, step.name))
 }
 
 /** What comes back takes the name's place at one instant. */
@@ -49,16 +39,27 @@ function unlink(step: Extract<Step, { do: 'unlink' }>, binDir: string, own: stri
 }
 
 function copy({ file }: Extract<Step, { do: 'copy' }>, { from }: FileSet, version: string): void {
-  const { name, sha256, executable } = file
-  copyVerified(join(from, name), join(version, name), executable ? 0o755 : 0o644, sha256)
+  const { name, source, sha256, executable } = file
+  copyVerified(join(from, source), join(version, name), executable ? 0o755 : 0o644, sha256)
 }
 
 function switchTo(step: Extract<Step, { do: 'switch' }>, own: string): void {
-  linkTo(step.to, join(own, currentName), passingLink(own, currentName))
-  // From now on it rests: whoever has begun with it may still need it.
   const before = step.from === undefined ? undefined : join(own, step.from)
-  const now = new Date()
-  if (before !== undefined && statOf(before) !== undefined) utimesSync(before, now, now)
+  if (step.from !== undefined && before !== undefined && statOf(before) !== undefined) {
+    // It rests from now on, as whoever has begun with it may still need it; a kill between leaves it the one that counts.
+    const now = new Date()
+    utimesSync(before, now, now)
+    linkTo(step.from, join(own, previousName), passingName(own, previousName))
+  }
+  linkTo(step.to, join(own, currentName), passingName(own, currentName))
+}
+
+/** Half a folder is never under a name that counts: it gets a passing one first. */
+function removeWhole(path: string, passingPath: string): void {
+  removeDirectory(passingPath)
+  moveName(path, passingPath)
+  syncDirectory(join(path, '..'))
+  removeDirectory(passingPath)
 }
 
 /** Our folder in the one for configs, unless somebody keeps something else there. */
@@ -78,10 +79,10 @@ function carryOut(step: Step, { binDir, ownConfDir, set }: Targets): void {
       makePublicDirectory(step.path)
       break
     case 'remove left over':
-      removeName(step.path)
+      removeDirectory(step.path)
       break
     case 'remove version':
-      removeDirectory(join(own, step.id))
+      removeWhole(join(own, step.id), passingName(own, step.id))
       break
     case 'copy':
       copy(step, set, version)
@@ -103,21 +104,25 @@ function carryOut(step: Step, { binDir, ownConfDir, set }: Targets): void {
       break
     case 'remove config':
       removeName(join(ownConfDir, step.name))
-      removeEmpty(ownConfDir)
+      syncDirectory(ownConfDir)
+      break
+    case 'remove empty directory':
+      removeEmpty(step.path)
       break
     case 'remove own folder':
-      removeDirectory(own)
+      removeWhole(own, join(binDir, goneName))
       break
     case 'remove leases':
-      removeDirectory(step.path)
+      removeLeases(step.path)
       break
   }
 }
 
-/** A version without its checksums was never complete, so nobody uses it: what is no use must not fill the disk. */
-function dropIncomplete({ binDir, set }: Targets): void {
+/** A version without its checksums that was never current has no user: what is no use must not fill the disk. */
+function dropIncomplete(steps: readonly Step[], { binDir, set }: Targets): void {
   const version = join(binDir, ownFolder, set.id)
-  if (statOf(join(version, sumsName)) === undefined) removeDirectory(version)
+  const counts = !steps.some((step) => step.do === 'switch')
+  if (!counts && statOf(join(version, sumsName)) === undefined) removeDirectory(version)
 }
 
 /** Throws an Error that names the step that failed and why; what was installed before it works on. `onStep` is told of each step that is done. */
@@ -127,7 +132,7 @@ export function applySteps(steps: readonly Step[], targets: Targets, onStep: (li
     try {
       carryOut(step, targets)
     } catch (error) {
-      if (step.do === 'copy') dropIncomplete(targets)
+      if (step.do === 'copy') dropIncomplete(steps, targets)
       throw new Error(`Cannot ${line}: ${messageOf(error)}`, { cause: error })
     }
     onStep(line)

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { aliasNames, ownName } from '../shared/aliases.ts'
+import { messageOf } from '../shared/message.ts'
 import { sha256Of, statOf } from './files.ts'
 import { type FileSet, librariesName, programName, readSums, type SetFile, sumsName, sumsOf } from './layout.ts'
 
@@ -23,7 +25,7 @@ function sumsIn(folder: string): Map<string, string> | undefined {
   try {
     return readSums(readFileSync(path, 'utf8'))
   } catch (error) {
-    throw new Error(`Cannot read "${path}": ${error instanceof Error ? error.message : error}`)
+    throw new Error(`Cannot read "${path}": ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -37,7 +39,15 @@ function readFile(folder: string, name: string, sums: Map<string, string> | unde
       `Cannot install "${path}": it is damaged: its SHA-256 is ${sha256}, ${sumsName} has ${sums.get(name) ?? 'none'}`,
     )
   }
-  return { name, sha256, bytes: Number(stat.size), executable: (Number(stat.mode) & 0o111) !== 0 }
+  return { name, source: name, sha256, bytes: Number(stat.size), executable: (Number(stat.mode) & 0o111) !== 0 }
+}
+
+/** The files of the aliases, each a copy of what it means. Those that stand in the folder are not looked at: they may be spoilt. */
+function aliasFiles(files: readonly SetFile[]): SetFile[] {
+  return aliasNames.flatMap((name) => {
+    const own = files.find((file) => file.name === ownName(name))
+    return own === undefined ? [] : [{ ...own, name }]
+  })
 }
 
 /** Throws an Error that names the file that is missing or damaged. */
@@ -47,9 +57,10 @@ export function readFileSet(folder: string, version: string): FileSet {
     throw new Error(`Cannot install from "${folder}": there is no "${programName}" in it`)
   if (!names.some(isLauncher)) throw new Error(`Cannot install from "${folder}": there is no plugin in it`)
   const sums = sumsIn(folder)
-  const missing = [...(sums?.keys() ?? [])].find((name) => !names.includes(name))
+  const missing = [...(sums?.keys() ?? [])].find((name) => !names.includes(name) && !aliasNames.includes(name))
   if (missing !== undefined) throw new Error(`Cannot install "${join(folder, missing)}": it is missing`)
-  const files = names.map((name) => readFile(folder, name, sums))
+  const found = names.map((name) => readFile(folder, name, sums))
+  const files = [...found, ...aliasFiles(found)]
   const digest = createHash('sha256').update(sumsOf(files)).digest('hex').slice(0, digestChars)
   return { from: folder, id: `${version.replace(/[^0-9A-Za-z.+-]/g, '-')}-${digest}`, files }
 }

@@ -1,24 +1,23 @@
 /** What an installer does to files: everything is there whole or not at all, and on the disk when the function returns. */
 import { createHash } from 'node:crypto'
 import {
-  chmodSync,
   closeSync,
   constants,
   fchmodSync,
   fsyncSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
+  readdirSync,
   readSync,
+  realpathSync,
   symlinkSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { discardName, isErrno, moveName, removeName, syncDirectory, writeFully } from '../shared/disk.ts'
+import { passing } from './layout.ts'
 
 const chunkBytes = 1024 * 1024
-/** In front of a file's name while it is being written. */
-export const passing = '.new,'
 
 /** Calls `take` with each piece of a file and where it stands. */
 function eachChunk(path: string, take: (chunk: Buffer, position: number) => void): void {
@@ -41,16 +40,6 @@ export function sha256Of(path: string): string {
   const hash = createHash('sha256')
   eachChunk(path, (chunk) => hash.update(chunk))
   return hash.digest('hex')
-}
-
-/** Makes a directory that everybody may look into, and its parents. */
-export function makePublicDirectory(path: string): void {
-  const stat = lstatSync(path, { throwIfNoEntry: false })
-  if (stat !== undefined) return
-  makePublicDirectory(dirname(path))
-  mkdirSync(path)
-  chmodSync(path, 0o755)
-  syncDirectory(dirname(path))
 }
 
 function copyTo(from: string, to: string, mode: number): void {
@@ -102,5 +91,23 @@ export function statOf(path: string): ReturnType<typeof lstatSync> {
   } catch (error) {
     if (isErrno(error, 'ENOTDIR')) return undefined
     throw error
+  }
+}
+
+/** What a file, or a directory with all that is in it, takes of the disk. */
+export function bytesOf(path: string): number {
+  const stat = statOf(path)
+  if (stat === undefined) return 0
+  const inner = stat.isDirectory() ? readdirSync(path).map((name) => bytesOf(join(path, name))) : []
+  return inner.reduce((sum, bytes) => sum + bytes, Number(stat.blocks) * 512)
+}
+
+/** A path without symbolic links, as far as it is there. */
+export function realPathOf(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+    return join(realPathOf(dirname(path)), basename(path))
   }
 }

@@ -4,18 +4,21 @@
  *   berth-macvlan -> .berth/current/berth-macvlan     what a runtime executes; so are berth-ipam, berth, and the aliases
  *   .berth/
  *     current -> 0.1.0-3f2a91c07be4                   the one name that an upgrade changes
+ *     previous -> 0.1.0-77c0d9e4b1aa                  the version before, to go back to
  *     0.1.0-3f2a91c07be4/                             a version, never changed once it is complete
  *       berth, berth-macvlan, berth-ipam              the program and the launcher's names
+ *       macvlan, whereabouts, ...                     the launcher again, for each alias that there can be
  *       lib/                                          the program's libraries and their loader
  *       SHA256SUMS                                    as sha256sum(1) reads it
  *     replaced/                                       what had one of our names before, for --uninstall
  *     lock                                            one installer at a time
  *
- * A launcher finds the program by its own real path, so it never meets one of another version. Pure.
+ * A launcher finds the program by its own real path, so it never meets one of another version. An alias has a file of its own because other
+ * installers write through a link (`cp -f`): what they spoil is that one alone. Pure.
  */
+import { ownFolder } from '../shared/aliases.ts'
 
-export const ownFolder = '.berth'
-export const currentName = 'current'
+export const previousName = 'previous'
 export const replacedName = 'replaced'
 export const lockName = 'lock'
 export const sumsName = 'SHA256SUMS'
@@ -23,8 +26,10 @@ export const sumsName = 'SHA256SUMS'
 export const librariesName = 'lib'
 export const programName = 'berth'
 
-/** What a name of ours links to. */
-export const linkTarget = (file: string): string => `${ownFolder}/${currentName}/${file}`
+/** In front of a file's name while it is being written, and of a folder's while it is being removed. */
+export const passing = '.new,'
+/** What our folder is called while it is being removed. */
+export const goneName = `${passing}berth`
 
 /** Whether a symbolic link in the folder of plugins is one of ours. */
 export const isOwnTarget = (target: string): boolean => target.startsWith(`${ownFolder}/`)
@@ -33,6 +38,8 @@ export const isOwnTarget = (target: string): boolean => target.startsWith(`${own
 export interface SetFile {
   /** `berth`, `lib/libatomic.so.1`. */
   readonly name: string
+  /** The file that it is a copy of, where it is installed from: another one for an alias. */
+  readonly source: string
   readonly sha256: string
   readonly bytes: number
   readonly executable: boolean

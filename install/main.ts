@@ -2,18 +2,21 @@
  * `berth install`: puts the plugins on a node. A program text of its own; from the sources, `node install/main.ts --from dist/cni`.
  */
 import { dirname, join } from 'node:path'
+import { ownFolder } from '../shared/aliases.ts'
 import { readCredentials, renderKubeconfig } from '../shared/kubeconfig.ts'
 import { setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { ownConfName } from '../shared/node-config.ts'
 import { writeAll } from '../shared/write.ts'
 import { clusterWarning } from './api-server.ts'
-import { applySteps, takeInstallLock } from './apply.ts'
+import { applySteps } from './apply.ts'
 import { readFileSet } from './file-set.ts'
-import { statOf } from './files.ts'
-import { type FileSet, ownFolder } from './layout.ts'
+import { realPathOf, statOf } from './files.ts'
+import type { FileSet } from './layout.ts'
+import { checkLeases } from './leases.ts'
+import { takeInstallLock } from './lock.ts'
 import { type InstallWish, readCommandLine, usage } from './options.ts'
-import { placesOf } from './places.ts'
+import { checkDefaultsPlace, placesOf } from './places.ts'
 import { describe, type PlanWish, planInstall, planUninstall, type Step, wishedNames } from './plan.ts'
 import { surveyOf } from './survey.ts'
 
@@ -46,41 +49,39 @@ export async function main(args: readonly string[], version: string): Promise<nu
 const say = (line: string): void => writeAll(1, `${line}\n`)
 
 async function run(wish: InstallWish, version: string): Promise<void> {
-  const { binDir, confDir, known } = placesOf(wish)
+  const places = placesOf(wish)
+  if (wish.defaults !== undefined) checkDefaultsPlace(places.confDir)
+  const [binDir, confDir] = [realPathOf(places.binDir), realPathOf(places.confDir)]
   const ownConfDir = join(confDir, ownConfName)
-  say(`plugins: ${binDir}, configs: ${confDir} (${known})`)
+  say(`plugins: ${binDir}, configs: ${confDir} (${places.known})`)
   const set = wish.uninstall ? noFiles : readFileSet(wish.from, version)
   const credentials = wish.serviceAccount && readCredentials(wish.serviceAccount)
   const planWish: PlanWish = {
     ...{ binDir, ownConfDir },
     aliases: wish.aliases,
+    aliasPrimary: wish.aliasPrimary,
     defaults: wish.defaults,
     kubeconfig: credentials && renderKubeconfig(credentials),
     force: wish.force,
   }
   const plan = (): Step[] => {
-    const survey = surveyOf(binDir, ownConfDir, set, [...wishedNames(set, wish.aliases).keys()])
-    return wish.uninstall ? planUninstall(survey, wish.leases) : planInstall(planWish, set, survey)
+    const survey = surveyOf(binDir, ownConfDir, set, wishedNames(set, wish.aliases))
+    if (!wish.uninstall) return planInstall(planWish, set, survey)
+    if (wish.leases !== undefined) checkLeases(wish.leases, wish.force)
+    return planUninstall(survey, ownConfDir, wish.leases)
   }
   if (wish.dryRun) {
     for (const step of plan()) say(`would ${describe(step, planWish)}`)
     return
   }
-  // Where nothing is installed, looking for it makes nothing either.
+  // Where nothing is installed, nothing is made before it is known that it can be; and looking for what may be removed makes nothing.
   const isThere = statOf(join(binDir, ownFolder)) !== undefined
-  using _lock = wish.uninstall && !isThere ? undefined : await lock(binDir)
+  if (!isThere) plan()
+  using _lock = wish.uninstall && !isThere ? undefined : await takeInstallLock(binDir)
   applySteps(plan(), { ...planWish, set }, say)
   say(wish.uninstall ? 'nothing of ours is left' : `installed ${set.id}`)
   const warning = credentials && (await clusterWarning(credentials))
   if (warning !== undefined) say(`warning: ${warning}`)
-}
-
-async function lock(binDir: string): Promise<Disposable> {
-  try {
-    return await takeInstallLock(binDir)
-  } catch (error) {
-    throw new Error(`Cannot write into "${binDir}": ${messageOf(error)}`, { cause: error })
-  }
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2), 'sources')

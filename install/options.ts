@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { aliasNames } from '../shared/aliases.ts'
 import { defaultDataDir } from '../shared/data-dir.ts'
-import { type ServiceAccount, serviceAccountOf } from '../shared/kubeconfig.ts'
+import { isSet, type ServiceAccount, serviceAccountOf } from '../shared/kubeconfig.ts'
 import { messageOf } from '../shared/message.ts'
 import { readNodeConfig, unknownKeys } from '../shared/node-config.ts'
 
@@ -17,11 +17,13 @@ interrupted is completed. Without options for the folders they are those of the 
   --from DIR               what is installed (default: the folder of this program)
   --alias NAME             answers as this plugin, too; may be given several times (BERTH_ALIASES, with commas):
                            ${aliasNames.join(', ')}
+  --alias-primary          an alias may be a plugin that the node's own networks use, the cluster's say (BERTH_ALIAS_PRIMARY=true)
   --defaults JSON          what berth.conf is to say, {"ipam": {...}} (BERTH_DEFAULTS; default: it stays as it is, or is made empty)
   --no-kubeconfig          writes none
-  --force                  takes a name that is somebody else's; --uninstall gives it back (BERTH_FORCE=true)
+  --force                  takes a name that is somebody else's; --uninstall gives it back (BERTH_FORCE=true); with --with-leases,
+                           removes them although they are held
   --uninstall              removes what is ours, and nothing else; leases stay
-  --with-leases            with --uninstall: removes the data directory, too
+  --with-leases            with --uninstall: removes what is in the data directory, too
   --data-dir DIR           that directory, as seen from here (BERTH_DATA_DIR; default ${defaultDataDir})
   --dry-run                prints what would be done
   --help                   this text
@@ -38,6 +40,7 @@ const options = {
   'host-root': { type: 'string' },
   from: { type: 'string' },
   alias: { type: 'string', multiple: true },
+  'alias-primary': { type: 'boolean', default: false },
   defaults: { type: 'string' },
   'no-kubeconfig': { type: 'boolean', default: false },
   force: { type: 'boolean', default: false },
@@ -54,6 +57,7 @@ export interface InstallWish {
   readonly confDir: string | undefined
   readonly from: string
   readonly aliases: readonly string[]
+  readonly aliasPrimary: boolean
   /** The text of berth.conf; undefined: what is there stays. */
   readonly defaults: string | undefined
   /** Undefined: no kubeconfig is wanted, or nothing to make one of. */
@@ -66,8 +70,6 @@ export interface InstallWish {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
-
-const isSet = (text: string | undefined): boolean => /^(1|true|yes)$/i.test(text ?? '')
 
 function absolute(what: string, path: string | undefined): string | undefined {
   if (path === undefined || path === '') return undefined
@@ -116,8 +118,10 @@ export function readCommandLine(args: readonly string[], env: Environment, ownFo
     binDir: path('cni-bin-dir', 'CNI_BIN_DIR'),
     confDir: path('cni-conf-dir', 'CNI_CONF_DIR'),
     from: path('from', 'BERTH_FROM') ?? ownFolder,
-    aliases: readAliases(values.alias ?? [env.BERTH_ALIASES ?? '']),
-    defaults: readDefaults(values.defaults ?? env.BERTH_DEFAULTS),
+    // What was wished of an installation says nothing of its end.
+    aliases: uninstall ? [] : readAliases(values.alias ?? [env.BERTH_ALIASES ?? '']),
+    aliasPrimary: values['alias-primary'] || isSet(env.BERTH_ALIAS_PRIMARY),
+    defaults: uninstall ? undefined : readDefaults(values.defaults ?? env.BERTH_DEFAULTS),
     serviceAccount: values['no-kubeconfig'] || uninstall ? undefined : serviceAccountOf(env),
     force: values.force || isSet(env.BERTH_FORCE),
     uninstall,

@@ -43,6 +43,13 @@ const distributions: readonly Distribution[] = [
 ]
 // RKE2 and Talos use the usual folders. On Talos /etc/cni is empty after each boot, and the next start of the pod writes it again.
 
+/** Throws an Error for a folder in which no call looks for berth.conf. It is seen from here, so only its end is known. */
+export function checkDefaultsPlace(confDir: string): void {
+  const known = Object.values(confDirs)
+  if (known.some((folder) => confDir.endsWith(folder))) return
+  throw new Error(`Cannot write defaults into "${confDir}": calls look for them in ${known.join(', ')} alone`)
+}
+
 interface Given {
   readonly hostRoot: string
   readonly binDir: string | undefined

@@ -1,7 +1,8 @@
 /** From what is wished and what is there to the steps between, in an order in which every step leaves a working set. Pure. */
-import { ownName } from '../shared/aliases.ts'
+import { linkTarget, ownFolder, ownName } from '../shared/aliases.ts'
+import { isPrivate } from '../shared/kubeconfig.ts'
 import { nodeConfigName as configName } from '../shared/node-config.ts'
-import { type FileSet, isOwnTarget, linkTarget, ownFolder, type SetFile, sumsName, sumsOf } from './layout.ts'
+import { type FileSet, isOwnTarget, librariesName, type SetFile, sumsName, sumsOf } from './layout.ts'
 import type { Occupant, Survey } from './survey.ts'
 
 export type Step =
@@ -15,6 +16,7 @@ export type Step =
   | { readonly do: 'unlink'; readonly name: string; readonly restores: boolean }
   | { readonly do: 'write config'; readonly name: string; readonly text: string }
   | { readonly do: 'remove config'; readonly name: string }
+  | { readonly do: 'remove empty directory'; readonly path: string }
   | { readonly do: 'remove own folder' }
   | { readonly do: 'remove leases'; readonly path: string }
 
@@ -28,23 +30,31 @@ export interface PlanWish {
   readonly binDir: string
   readonly ownConfDir: string
   readonly aliases: readonly string[]
+  /** Also those that the node's own networks use. */
+  readonly aliasPrimary: boolean
   readonly defaults: string | undefined
   readonly kubeconfig: string | undefined
   readonly force: boolean
 }
 
-/** The names that are to be there, each with the file of the version that it links to. */
-export function wishedNames(set: FileSet, aliases: readonly string[]): Map<string, string> {
-  const own = set.files.map(({ name }) => name).filter((name) => !name.includes('/'))
+/** The names that are to be there, each that of a file of the version. */
+export function wishedNames(set: FileSet, aliases: readonly string[]): string[] {
+  const own = set.files.filter(({ name, source }) => name === source && !name.includes('/')).map(({ name }) => name)
   for (const alias of aliases) {
     if (!own.includes(ownName(alias))) {
       throw new Error(`Cannot answer as "${alias}": there is no "${ownName(alias)}" in "${set.from}"`)
     }
   }
-  return new Map([
-    ...own.map((name) => [name, name] as const),
-    ...aliases.map((name) => [name, ownName(name)] as const),
-  ])
+  return [...own, ...aliases]
+}
+
+/** Throws an Error for an alias that would take over a network of the node itself, unless that is wished, or so already. */
+function checkPrimary({ aliases, aliasPrimary }: PlanWish, { inUse, occupants }: Survey): void {
+  if (aliasPrimary) return
+  const taken = aliases.find((name) => inUse.has(name) && occupants.get(name)?.kind !== 'ours')
+  if (taken === undefined) return
+  const why = `"${inUse.get(taken)}" uses it, and may be the cluster's own network (--alias-primary takes that over as well)`
+  throw new Error(`Cannot answer as "${taken}": ${why}`)
 }
 
 /** Throws an Error that names all that is in the way. */
@@ -59,10 +69,10 @@ function checkOccupants(wish: PlanWish, occupants: ReadonlyMap<string, Occupant>
   }
 }
 
-function linkSteps(wished: ReadonlyMap<string, string>, occupants: Survey['occupants']): Step[] {
-  return [...wished].flatMap(([name, file]): Step[] => {
+function linkSteps(wished: readonly string[], occupants: Survey['occupants']): Step[] {
+  return wished.flatMap((name): Step[] => {
     const occupant = occupants.get(name) ?? { kind: 'absent' }
-    const target = linkTarget(file)
+    const target = linkTarget(name)
     if (occupant.kind === 'ours' && occupant.target === target) return []
     return [{ do: 'link', name, target, keeps: occupant.kind === 'foreign' }]
   })
@@ -75,48 +85,55 @@ function unlinkSteps(survey: Survey, isWished: (name: string) => boolean): Step[
     .map(([name]) => ({ do: 'unlink', name, restores: survey.replaced.has(name) }))
 }
 
-/** The last one stays to go back to, and those that calls may still use. */
-function oldVersions(survey: Survey, id: string): Step[] {
-  const others = survey.versions.filter((version) => version.id !== id && version.id !== survey.current)
-  const newest = Math.min(...others.map(({ idleMs }) => idleMs))
-  const previousStays = survey.current === id || survey.current === undefined
-  return others
-    .filter(({ idleMs }) => idleMs > restMs && !(previousStays && idleMs === newest))
-    .map((version) => ({ do: 'remove version', id: version.id }))
+/** The versions that go: the last one stays to go back to, and those that calls may still use. */
+function oldVersions({ versions, current, previous }: Survey, id: string): Survey['versions'] {
+  const last = current === id || current === undefined ? previous : current
+  return versions.filter((version) => ![id, current, last].includes(version.id) && version.idleMs > restMs)
 }
 
 function configSteps({ ownConfDir, defaults, kubeconfig }: PlanWish, configs: Survey['configs']): Step[] {
   const config = defaults ?? (configs.has(configName) ? undefined : '{}\n')
+  const isRight = (name: string, text: string): boolean => {
+    const there = configs.get(name)
+    return there?.text === text && (name !== kubeconfigName || isPrivate(there.mode))
+  }
   const wanted = [
     [configName, config],
     [kubeconfigName, kubeconfig],
   ] as const
   const writes = wanted.flatMap(([name, text]): Step[] =>
-    text === undefined || configs.get(name) === text ? [] : [{ do: 'write config', name, text }],
+    text === undefined || isRight(name, text) ? [] : [{ do: 'write config', name, text }],
   )
   return writes.length === 0 ? [] : [{ do: 'make directory', path: ownConfDir }, ...writes]
+}
+
+const bytesIn = (list: readonly { readonly bytes: number }[]): number => list.reduce((sum, { bytes }) => sum + bytes, 0)
+
+/** `freeBytes`: with what is removed before anything is copied. */
+function checkRoom(binDir: string, bytes: number, freeBytes: number): void {
+  if (bytes <= freeBytes) return
+  throw new Error(`Cannot copy into "${binDir}": ${bytes} bytes are needed, ${freeBytes} are free`)
 }
 
 /** Throws an Error when something is in the way, or there is no room for it. */
 export function planInstall(wish: PlanWish, set: FileSet, survey: Survey): Step[] {
   const wished = wishedNames(set, wish.aliases)
-  checkOccupants(wish, survey.occupants, [...wished.keys()])
+  checkOccupants(wish, survey.occupants, wished)
+  checkPrimary(wish, survey)
   const copies = set.files.filter(({ name }) => !survey.good.has(name))
-  const bytes = copies.reduce((sum, file) => sum + file.bytes, 0)
-  if (bytes > survey.freeBytes) {
-    throw new Error(`Cannot copy into "${wish.binDir}": ${bytes} bytes are needed, ${survey.freeBytes} are free`)
-  }
+  const old = oldVersions(survey, set.id)
+  checkRoom(wish.binDir, bytesIn(copies), survey.freeBytes + bytesIn(survey.leftovers) + bytesIn(old))
   const own = `${wish.binDir}/${ownFolder}`
-  const folders = [wish.binDir, `${own}/${set.id}/lib`]
+  const folders = [wish.binDir, `${own}/${set.id}/${librariesName}`]
   const sums = survey.good.has(sumsName) ? [] : [{ do: 'write checksums', text: sumsOf(set.files) } as const]
   return [
-    ...survey.leftovers.map((path): Step => ({ do: 'remove left over', path })),
-    ...oldVersions(survey, set.id),
+    ...survey.leftovers.map(({ path }): Step => ({ do: 'remove left over', path })),
+    ...old.map(({ id }): Step => ({ do: 'remove version', id })),
     ...(copies.length + sums.length === 0 ? [] : folders.map((path): Step => ({ do: 'make directory', path }))),
     ...copies.map((file): Step => ({ do: 'copy', file })),
     ...sums,
     // Before the switch: a name whose file the new version does not have would lead nowhere.
-    ...unlinkSteps(survey, (name) => wished.has(name)),
+    ...unlinkSteps(survey, (name) => wished.includes(name)),
     ...(survey.current === set.id ? [] : [{ do: 'switch', from: survey.current, to: set.id } as const]),
     // After it: a name must not be there before what it leads to.
     ...linkSteps(wished, survey.occupants),
@@ -125,13 +142,16 @@ export function planInstall(wish: PlanWish, set: FileSet, survey: Survey): Step[
 }
 
 /** Names first, so that nobody finds one that leads nowhere; leases last. */
-export function planUninstall(survey: Survey, leases: string | undefined): Step[] {
+export function planUninstall(survey: Survey, ownConfDir: string, leases: string | undefined): Step[] {
+  const outside = survey.leftovers.filter(({ path }) => !path.includes(`/${ownFolder}/`))
   return [
     ...unlinkSteps(survey, () => false),
     ...[configName, kubeconfigName]
       .filter((name) => survey.configs.has(name))
       .map((name): Step => ({ do: 'remove config', name })),
-    { do: 'remove own folder' },
+    ...outside.map(({ path }): Step => ({ do: 'remove left over', path })),
+    ...(survey.hasOwnConfDir ? [{ do: 'remove empty directory', path: ownConfDir } as const] : []),
+    ...(survey.isThere ? [{ do: 'remove own folder' } as const] : []),
     ...(leases === undefined ? [] : [{ do: 'remove leases', path: leases } as const]),
   ]
 }
@@ -143,6 +163,8 @@ export function describe(step: Step, { binDir, ownConfDir }: Pick<PlanWish, 'bin
     case 'remove left over':
     case 'remove leases':
       return `${step.do} ${step.path}`
+    case 'remove empty directory':
+      return `remove ${step.path} unless something else is in it`
     case 'remove version':
       return `remove version ${step.id}, which is not in use any more`
     case 'copy':

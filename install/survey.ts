@@ -1,18 +1,22 @@
 /** What an installer finds: nothing is changed by looking. */
-import { readdirSync, readFileSync, readlinkSync, statfsSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, readlinkSync, statfsSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { currentName, ownFolder } from '../shared/aliases.ts'
 import { isErrno } from '../shared/disk.ts'
-import { passing, sha256Of, statOf } from './files.ts'
+import { bytesOf, sha256Of, statOf } from './files.ts'
 import {
-  currentName,
   type FileSet,
+  goneName,
   isOwnTarget,
+  librariesName,
   lockName,
-  ownFolder,
+  passing,
+  previousName,
   replacedName,
   sumsName,
   sumsOf,
 } from './layout.ts'
+import { pluginsNamedIn } from './primary.ts'
 
 /** Who has a name in the folder of plugins. `copy`: a file with the content of ours. */
 export type Occupant =
@@ -23,12 +27,23 @@ interface Version {
   readonly id: string
   /** Since something was changed in it, or another took its place. */
   readonly idleMs: number
+  readonly bytes: number
+}
+
+interface ConfigFile {
+  /** Undefined when it is no file. A symbolic link is what it leads to. */
+  readonly text: string | undefined
+  readonly mode: number
 }
 
 export interface Survey {
-  readonly binDirThere: boolean
+  /** Whether our folder is there. */
+  readonly isThere: boolean
   /** The version that `current` says. */
   readonly current: string | undefined
+  /** The one before. */
+  readonly previous: string | undefined
+  /** Those that are complete, or counted once. */
   readonly versions: readonly Version[]
   /** The files of the wished version that are there as they must be. */
   readonly good: ReadonlySet<string>
@@ -36,11 +51,15 @@ export interface Survey {
   readonly occupants: ReadonlyMap<string, Occupant>
   /** Names of which somebody's file is kept. */
   readonly replaced: ReadonlySet<string>
-  /** What an interrupted installer has left, in our folder. */
-  readonly leftovers: readonly string[]
+  /** What an interrupted installer has left, files and folders. */
+  readonly leftovers: readonly { readonly path: string; readonly bytes: number }[]
   readonly freeBytes: number
-  /** The files of the folder of configs that are there, by name, with their text. */
-  readonly configs: ReadonlyMap<string, string>
+  /** Whether there is a folder of ours in the one for configs. */
+  readonly hasOwnConfDir: boolean
+  /** Names in it that are taken. */
+  readonly configs: ReadonlyMap<string, ConfigFile>
+  /** Plugins that the node's own networks use, each with the config that says so. */
+  readonly inUse: ReadonlyMap<string, string>
 }
 
 const entriesOf = (folder: string): string[] => (statOf(folder)?.isDirectory() ? readdirSync(folder) : [])
@@ -92,37 +111,61 @@ function freeBytesAt(path: string): number {
   return bavail * bsize
 }
 
-function textsIn(folder: string): Map<string, string> {
-  const isFile = (name: string): boolean => statOf(join(folder, name))?.isFile() === true
-  return new Map(
-    entriesOf(folder)
-      .filter(isFile)
-      .map((name) => [name, readFileSync(join(folder, name), 'utf8')]),
-  )
+function configOf(path: string): ConfigFile {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat?.isFile()) return { text: undefined, mode: 0 }
+  return { text: readFileSync(path, 'utf8'), mode: stat.mode }
+}
+
+const configsIn = (folder: string): Map<string, ConfigFile> =>
+  new Map(entriesOf(folder).map((name) => [name, configOf(join(folder, name))]))
+
+/** The folders of versions, those that were never complete by themselves: nobody uses them. */
+function versionsIn(own: string, set: FileSet, current: string | undefined): { whole: string[]; partial: string[] } {
+  const special = [currentName, previousName, replacedName, lockName]
+  const ids = entriesOf(own).filter((name) => !special.includes(name) && !name.startsWith(passing))
+  const isWhole = (id: string): boolean =>
+    id === set.id || id === current || statOf(join(own, id, sumsName)) !== undefined
+  return { whole: ids.filter(isWhole), partial: ids.filter((id) => !isWhole(id)) }
+}
+
+/** What has a passing name where one is given. */
+function passingIn(own: string, ids: readonly string[], ownConfDir: string): string[] {
+  const versions = ids.flatMap((id) => [join(own, id), join(own, id, librariesName)])
+  const gone = join(dirname(own), goneName)
+  return [
+    ...(statOf(gone) === undefined ? [] : [gone]),
+    ...[own, ...versions, ownConfDir].flatMap((folder) =>
+      entriesOf(folder)
+        .filter((name) => name.startsWith(passing))
+        .map((name) => join(folder, name)),
+    ),
+  ]
 }
 
 /** `names`: the names that are wished in the folder of plugins. `ownConfDir`: our folder in the one for configs. */
 export function surveyOf(binDir: string, ownConfDir: string, set: FileSet, names: readonly string[]): Survey {
   const own = join(binDir, ownFolder)
   const nowMs = Date.now()
-  const special = [currentName, replacedName, lockName]
-  const isVersion = (name: string): boolean => !special.includes(name) && !name.startsWith(passing)
-  const leftoversIn = (folder: string): string[] =>
-    entriesOf(folder)
-      .filter((name) => name.startsWith(passing))
-      .map((name) => join(folder, name))
-  const versionFolder = join(own, set.id)
+  const current = linkOf(join(own, currentName))
+  const { whole, partial } = versionsIn(own, set, current)
+  const leftovers = [...passingIn(own, whole, ownConfDir), ...partial.map((id) => join(own, id))]
   return {
-    binDirThere: statOf(binDir) !== undefined,
-    current: linkOf(join(own, currentName)),
-    versions: entriesOf(own)
-      .filter(isVersion)
-      .map((id) => ({ id, idleMs: nowMs - Number(statOf(join(own, id))?.mtimeMs ?? nowMs) })),
-    good: goodFiles(versionFolder, set),
+    isThere: statOf(own) !== undefined,
+    current,
+    previous: linkOf(join(own, previousName)),
+    versions: whole.map((id) => ({
+      id,
+      idleMs: nowMs - Number(statOf(join(own, id))?.mtimeMs ?? nowMs),
+      bytes: bytesOf(join(own, id)),
+    })),
+    good: goodFiles(join(own, set.id), set),
     occupants: occupantsIn(binDir, set, names),
     replaced: new Set(entriesOf(join(own, replacedName))),
-    leftovers: [own, versionFolder, join(versionFolder, 'lib'), ownConfDir].flatMap(leftoversIn),
+    leftovers: leftovers.map((path) => ({ path, bytes: bytesOf(path) })),
     freeBytes: freeBytesAt(binDir),
-    configs: textsIn(ownConfDir),
+    hasOwnConfDir: statOf(ownConfDir)?.isDirectory() === true,
+    configs: configsIn(ownConfDir),
+    inUse: pluginsNamedIn(dirname(ownConfDir)),
   }
 }

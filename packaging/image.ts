@@ -91,7 +91,8 @@ export function layOutImage(binaries: string, image: string, epochSeconds: numbe
   linkLibraries(image, libraries)
   copyLicences(image)
   // The installer holds what it copies to these.
-  writeFileSync(join(own, sumsName), sumsOf(readFileSet(own, 'image').files), { mode: 0o644 })
+  const files = readFileSet(own, 'image').files.filter(({ name, source }) => name === source)
+  writeFileSync(join(own, sumsName), sumsOf(files), { mode: 0o644 })
   setTimes(image, epochSeconds)
 }
 

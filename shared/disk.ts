@@ -3,6 +3,7 @@
  * Plain fs.writeFile and fs.rename stand nowhere else (test/house).
  */
 import {
+  chmodSync,
   closeSync,
   constants,
   existsSync,
@@ -50,6 +51,19 @@ export function makeDirectory(path: string): void {
     if (!isErrno(error, 'EEXIST')) throw error
   }
   syncDirectory(parent)
+}
+
+/** As makeDirectory, with a mode that lets everybody look into it, whatever the umask. */
+export function makePublicDirectory(path: string): void {
+  if (existsSync(path)) return
+  makePublicDirectory(dirname(path))
+  try {
+    mkdirSync(path)
+    chmodSync(path, 0o755)
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error
+  }
+  syncDirectory(dirname(path))
 }
 
 /** Makes the names in a directory durable. A file's fsync says nothing about its name (fsync(2)). */

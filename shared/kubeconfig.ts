@@ -1,5 +1,5 @@
 /** A kubeconfig for the node, made of the service account of a pod; written by the installer and kept fresh by the agent. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { isErrno, replaceDurable } from './disk.ts'
 
 const accountFolder = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -13,12 +13,15 @@ export interface ServiceAccount {
   readonly namespaceFile: string
 }
 
+/** Whether a variable of the environment says yes. */
+export const isSet = (text: string | undefined): boolean => /^(1|true|yes)$/i.test(text ?? '')
+
 /** What a pod's environment says; undefined outside of a cluster. */
 export function serviceAccountOf(env: Readonly<Record<string, string | undefined>>): ServiceAccount | undefined {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port } = env
   if (host === '') return undefined
   const authority = `${host.includes(':') ? `[${host}]` : host}:${port || '443'}`
-  const skips = /^(1|true|yes)$/i.test(env.SKIP_TLS_VERIFY ?? '')
+  const skips = isSet(env.SKIP_TLS_VERIFY)
   return {
     server: `${env.KUBERNETES_SERVICE_PROTOCOL || 'https'}://${authority}`,
     tokenFile: `${accountFolder}/token`,
@@ -67,10 +70,13 @@ export function renderKubeconfig({ server, token, certificate, namespace }: Cred
   return `${JSON.stringify(config, null, 2)}\n`
 }
 
+/** What a kubeconfig's mode is: it has a token. */
+export const isPrivate = (mode: number): boolean => (mode & 0o077) === 0
+
 /** Writes a file if it does not say that already, for its owner alone; whether it had to. Its folder must be there. */
 export function writeIfOther(path: string, content: string): boolean {
   try {
-    if (readFileSync(path, 'utf8') === content) return false
+    if (readFileSync(path, 'utf8') === content && isPrivate(statSync(path).mode)) return false
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
   }

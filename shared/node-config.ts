@@ -2,12 +2,15 @@
 import { keyed, keyValue, readKeys, uint32 } from './cni/keys.ts'
 import * as z from './cni/schema.ts'
 
-/** The folders for configs of a node, as distributions have them; the first with a berth.conf counts. */
+/**
+ * The folders for configs of a node, as distributions have them; the first with a berth.conf counts. The usual one comes last: it may be left
+ * from something before, and the installer knows the distributions in this order, too.
+ */
 export const confDirs = {
-  usual: '/etc/cni/net.d',
-  openShift: '/etc/kubernetes/cni/net.d',
   k3s: '/var/lib/rancher/k3s/agent/etc/cni/net.d',
   microK8s: '/var/snap/microk8s/current/args/cni-network',
+  openShift: '/etc/kubernetes/cni/net.d',
+  usual: '/etc/cni/net.d',
 } as const
 
 /** Our folder in one of them. */

@@ -2,12 +2,13 @@
 import { readdirSync } from 'node:fs'
 import { CniError } from '../../shared/cni/errors.ts'
 import { isErrno } from '../../shared/disk.ts'
-import { insideConfigDrive } from '../../shared/host/config-drive.ts'
+import { insideConfigDrive, isRefusal } from '../../shared/host/config-drive.ts'
 import { type Link, listLinks } from '../../shared/host/links.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { pathUnder } from '../../shared/host/under-root.ts'
 import { messageOf } from '../../shared/message.ts'
 import { readUserFile } from '../../shared/user-file.ts'
+import { Declined } from '../deps.ts'
 import { type Port, portOfNetwork } from './network-data.ts'
 
 const prefix = 'openstack:'
@@ -64,6 +65,17 @@ function portIn(folder: string, shown: string, root: string, uuid: string): Port
   return undefined
 }
 
+/** Undefined when there is no drive. An agent whose container may not read it leaves the call to the program, which is in the node's. */
+function onConfigDrive(uuid: string, root: string): { readonly found: Port | undefined } | undefined {
+  try {
+    return insideConfigDrive(root, (drive) => ({ found: portIn(drive, 'config drive', '', uuid) }))
+  } catch (error) {
+    // Who has another root directory is not this process's own.
+    if (root !== '' && isRefusal(error)) throw new Declined()
+    throw error
+  }
+}
+
 function findPort(uuid: string, { folder, root }: MetadataPlace): Port {
   const refuse = (why: string): never => {
     throw new CniError('ERR_CONFIG', `Cannot find OpenStack network "${uuid}": ${why}`)
@@ -71,7 +83,7 @@ function findPort(uuid: string, { folder, root }: MetadataPlace): Port {
   if (folder !== undefined) {
     return portIn(folder, folder, root, uuid) ?? refuse(`no network_data.json is in "${folder}" (openstackMetadata)`)
   }
-  const port = insideConfigDrive(root, (drive) => ({ found: portIn(drive, 'config drive', '', uuid) }))
+  const port = onConfigDrive(uuid, root)
   if (port === undefined) {
     const hint = 'and the metadata service at 169.254.169.254 is not asked'
     return refuse(`no disk is labelled "config-2", no "openstackMetadata" names a folder, ${hint}`)

@@ -6,6 +6,8 @@ import { closeSync, writeSync } from 'node:fs'
 import type { Ip } from '../address.ts'
 import { monotonicMs } from '../clock.ts'
 import { isErrno } from '../disk.ts'
+import { log } from '../log.ts'
+import { messageOf } from '../message.ts'
 import { announcementFrame } from './frames.ts'
 import { findLink, macBytes } from './links.ts'
 import type { NetlinkSocket } from './netlink.ts'
@@ -25,19 +27,21 @@ export async function awaitCarrier(socket: NetlinkSocket, index: number, maxMs: 
   }
 }
 
-/** Sends one announcement for each address. One that is lost costs a neighbour some seconds, and nobody an attachment. */
+/** Sends one announcement for each address. One that is lost, or that may not be sent, costs a neighbour some seconds, and nobody an attachment. */
 export function announce(
   netns: Netns,
   link: { readonly index: number; readonly mac: string },
   ips: readonly Ip[],
 ): void {
-  // Protocol 0 sends and hears nothing.
-  const fd = insideNetns(netns, () => openPacket(link.index, 0, []))
+  let fd: number | undefined
   try {
+    // Protocol 0 sends and hears nothing.
+    fd = insideNetns(netns, () => openPacket(link.index, 0, []))
     for (const ip of ips) writeSync(fd, announcementFrame(macBytes(link.mac), ip))
   } catch (error) {
-    if (!isErrno(error, 'ENETDOWN', 'ENOBUFS', 'ENXIO')) throw error
+    if (isErrno(error, 'ENETDOWN', 'ENOBUFS', 'ENXIO')) return
+    log('warn', `cannot announce the addresses of link ${link.index}: ${messageOf(error)}`)
   } finally {
-    closeSync(fd)
+    if (fd !== undefined) closeSync(fd)
   }
 }

@@ -1,5 +1,6 @@
 /** The identity of this boot and of this host. */
 import { readFileSync } from 'node:fs'
+import { rootOfInit } from './kernel-file.ts'
 
 const readKernel = (name: string): string => readFileSync(`/proc/sys/kernel/${name}`, 'utf8').trim()
 
@@ -9,13 +10,19 @@ export const readBootId = (): string => readKernel('random/boot_id')
 /** The node's name, as far as the kernel knows it. */
 export const readHostName = (): string => readKernel('hostname')
 
-/** /etc/machine-id; '' where there is none, as in many a container. */
+/**
+ * /etc/machine-id, first as process 1 sees it: in a container with the node's processes that is the node's, and both doors call the node by
+ * the same name. '' where there is none, as without systemd.
+ */
 export function readMachineId(): string {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim()
-  } catch {
-    return ''
+  for (const root of [rootOfInit, '']) {
+    try {
+      return readFileSync(`${root}/etc/machine-id`, 'utf8').trim()
+    } catch {
+      // Not there, or not for us.
+    }
   }
+  return ''
 }
 
 /**

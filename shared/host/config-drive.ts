@@ -45,6 +45,15 @@ export function typeOfDrive(head: Buffer, isLabelled = false): FileSystem | unde
   return isFat ? 'vfat' : undefined
 }
 
+/** What a container is told that may not open the disks of its node. */
+const refusals = ['EPERM', 'EACCES']
+
+const unreadable = (what: string, path: string, error: unknown): CniError =>
+  new CniError('ERR_IO', `Cannot ${what} "${path}": ${messageOf(error)}`, { cause: error })
+
+/** Whether a config drive could not be read because this process may not: another one may. */
+export const isRefusal = (error: unknown): boolean => error instanceof CniError && isErrno(error.cause, ...refusals)
+
 /** The first sectors of a disk. Throws what open(2) and read(2) fail with. */
 function readHead(path: string): Buffer {
   const head = Buffer.alloc(isoDescriptor.at + sectorBytes)
@@ -67,7 +76,7 @@ function driveByLabel(root: string): Drive | undefined {
       if (type !== undefined) return { path, type }
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) continue
-      throw new CniError('ERR_IO', `Cannot read the config drive "${path}": ${messageOf(error)}`, { cause: error })
+      throw unreadable('read the config drive', path, error)
     }
   }
   return undefined
@@ -83,17 +92,20 @@ function blockDevices(): string[] {
   })
 }
 
-/** Where there is no udev: the disk that has the label. One that cannot be read has not. */
+/** Where there is no udev: the disk that has the label. One that cannot be read has not, but one that may not be read could be it. */
 function driveByContent(root: string): Drive | undefined {
+  let refused: CniError | undefined
   for (const node of blockDevices()) {
     const path = pathUnder(root, `/dev/${node}`)
     try {
       const type = typeOfDrive(readHead(path))
       if (type !== undefined) return { path, type }
     } catch (error) {
-      log('debug', `"${path}" is no config drive: ${messageOf(error)}`)
+      if (isErrno(error, ...refusals)) refused ??= unreadable('look for the config drive on', path, error)
+      else log('debug', `"${path}" is no config drive: ${messageOf(error)}`)
     }
   }
+  if (refused !== undefined) throw refused
   return undefined
 }
 

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { isErrno } from '../disk.ts'
 
 /** Where process 1 sees its files: where that is the node's, its /proc/sys and /sys may be written to. */
-const rootOfInit = '/proc/1/root'
+export const rootOfInit = '/proc/1/root'
 
 function write(path: string, text: string): void {
   const fd = openSync(path, constants.O_WRONLY)

@@ -1,4 +1,5 @@
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { expect, test } from 'vitest'
 import { KubeconfigKeeper } from '../../agent/kubeconfig.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
@@ -26,6 +27,9 @@ test('KubeconfigKeeper writes the token anew when it has changed, and the file w
   const { ino } = statSync(path)
   await new Promise((resolve) => setTimeout(resolve, 50))
   expect(statSync(path).ino).toBe(ino)
+  chmodSync(path, 0o644)
+  await expect.poll(() => statSync(path).mode & 0o777).toBe(0o600)
+  expect(statSync(dirname(path)).mode & 0o777).toBe(0o755)
   writeFileSync(files.tokenFile, 'second')
   await expect.poll(() => userIn(path)).toEqual({ token: 'second' })
   rmSync(path)

@@ -61,21 +61,22 @@ test('/readyz follows the agent', async () => {
   expect(await page('/readyz')).toEqual([503, 'a socket is gone\n'])
 })
 
-test('/healthz is well while another process has the lock, and not when the lease directory is none', async () => {
-  expect(await page('/healthz')).toEqual([200, 'ok\n'])
+test('/readyz is well while another process has the lock, and not when the lease directory is none, which no restart mends', async () => {
+  expect(await page('/readyz')).toEqual([200, 'ok\n'])
   await pause(freshMs + 100)
   // A lock of another descriptor is another's.
   const held = openSync(`${dataDir}/lock`, constants.O_RDWR | constants.O_CREAT)
   expect(tryFlock(held)).toBe(true)
   expect(() => new FileStore(dataDir, { waitMs: 0 }).locked(() => undefined)).toThrow('Cannot lock')
-  expect(await page('/healthz')).toEqual([200, 'ok\n'])
+  expect(await page('/readyz')).toEqual([200, 'ok\n'])
   closeSync(held)
   rmSync(`${dataDir}/leases`, { recursive: true })
   rmSync(`${dataDir}/lock`, { force: true })
   mkdirSync(`${dataDir}/lock`)
   await pause(freshMs + 100)
-  const [status, why] = await page('/healthz')
+  const [status, why] = await page('/readyz')
   expect([status, why]).toEqual([503, expect.stringContaining('Cannot ')])
+  expect(await page('/healthz')).toEqual([200, 'ok\n'])
 })
 
 test('/healthz is not well after the process has stood still', async () => {

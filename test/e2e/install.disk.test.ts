@@ -50,7 +50,7 @@ test('an installation leaves nothing, and what was there works on, when the disk
   const binDir = smallDisk('60m')
   const before = usedBlocks(binDir)
   const wish = {
-    ...{ binDir, ownConfDir: join(binDir, 'conf', 'berth.d'), aliases: [] },
+    ...{ binDir, ownConfDir: join(binDir, 'conf', 'berth.d'), aliases: [], aliasPrimary: false },
     ...{ defaults: undefined, kubeconfig: undefined, force: false },
   }
   const set = readFileSet(image.home, '2')

@@ -3,7 +3,7 @@
  * unchanged where Berth is installed under those names.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
@@ -118,13 +118,16 @@ describe('the annotation "ips"', () => {
   const [{ ips }] = JSON.parse(parse(fixture('pod-ips.yaml')).metadata.annotations['k8s.v1.cni.cncf.io/networks'])
   const config = configOf('nad-internalapi.yaml')
 
-  it.each([
-    ['as Multus passes it without a capability', config],
-    ['as a capability', JSON.stringify({ ...JSON.parse(config), capabilities: { ips: true }, runtimeConfig: { ips } })],
-  ])('reaches the IPAM and is recorded: %s', (_, asked) => {
+  const capable = JSON.stringify({ ...JSON.parse(config), capabilities: { ips: true }, runtimeConfig: { ips } })
+
+  // Each way by itself: Multus goes both for a config with the capability.
+  it.each<[string, string, string[]]>([
+    ['as Multus passes it without a capability', config, ips],
+    ['as a capability', capable, []],
+  ])('reaches the IPAM and is recorded: %s', (_, asked, inArguments) => {
     install('macvlan', 'whereabouts')
     using host = new VlanHost('enp6s0.20')
-    expect(attachAndDetach(host, host.pod(), asked, 'macvlan', ips)).toBe('172.17.0.20/24')
+    expect(attachAndDetach(host, host.pod(), asked, 'macvlan', inArguments)).toBe('172.17.0.20/24')
   })
 
   it('tells a second pod who has the address', () => {
@@ -142,10 +145,12 @@ describe('the annotation "ips"', () => {
 describe('a call under an alias', () => {
   it('is answered for what is installed, and for no other name', () => {
     install('macvlan')
-    mkdirSync(join(binDir, 'other'))
-    const version = (name: string) =>
-      spawnSync(join(binDir, name), { env: { CNI_COMMAND: 'VERSION' }, encoding: 'utf8' })
-    expect(JSON.parse(version('macvlan').stdout).cniVersion).toBe('1.1.0')
-    expect(version('whereabouts').error).toMatchObject({ code: 'ENOENT' })
+    const version = (name: string): string =>
+      spawnSync(join(binDir, name), { env: { CNI_COMMAND: 'VERSION' }, encoding: 'utf8' }).stdout
+    expect(JSON.parse(version('macvlan')).cniVersion).toBe('1.1.0')
+    expect(readdirSync(binDir).filter((name) => !/^\.?berth/.test(name))).toEqual(['macvlan'])
+    // A name that is none of ours is the administrator's command, and answers no call.
+    symlinkSync('.berth/current/berth', join(binDir, 'bridge'))
+    expect(version('bridge')).not.toContain('cniVersion')
   })
 })

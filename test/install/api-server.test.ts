@@ -40,6 +40,14 @@ test.each<[string, RequestListener, string]>([
   ['no CRD', (_, response) => void response.writeHead(404).end(), 'Multus is not installed yet'],
   ['no permission', (_, response) => void response.writeHead(403).end(), "answers 403 to the pod's service account"],
   ['something else', (_, response) => void response.end('<html>'), 'cannot be asked: Unexpected token'],
+  [
+    'a reply that ends in the middle',
+    (_, response) => {
+      response.writeHead(200, { 'content-length': 1000 }).write('{"versions"')
+      setTimeout(() => response.destroy(), 50)
+    },
+    'cannot be asked: aborted',
+  ],
   ['silence', () => undefined, 'cannot be asked: no answer within 3000 ms; nothing that is installed needs it'],
 ])('clusterWarning() says so when the server has %s', async (_, answer, words) => {
   expect(await warningFor(answer)).toContain(words)

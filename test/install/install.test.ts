@@ -12,8 +12,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { takeInstallLock } from '../../install/apply.ts'
+
 import { readFileSet } from '../../install/file-set.ts'
+import { takeInstallLock } from '../../install/lock.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { filesOf, Node } from './node.ts'
 
@@ -126,7 +127,7 @@ describe('the names of an installation', () => {
   it('are those of other plugins, too, when they are asked for, and go when they are not any more', async () => {
     const [node, files] = [new Node(), filesOf('one')]
     await node.install(files, { aliases: ['macvlan', 'whereabouts'] })
-    expect(readlinkSync(join(node.binDir, 'whereabouts'))).toBe('.berth/current/berth-ipam')
+    expect(readlinkSync(join(node.binDir, 'whereabouts'))).toBe('.berth/current/whereabouts')
     await node.install(files, { aliases: ['macvlan'] })
     expect(readdirSync(node.binDir)).toEqual(['.berth', 'berth', 'berth-ipam', 'berth-macvlan', 'macvlan'])
   })
@@ -157,7 +158,7 @@ describe('the names of an installation', () => {
     if (kind === 'file') writeFileSync(path, 'of somebody', { mode: 0o755 })
     else symlinkSync('/bin/true', path)
     await node.install(files, { aliases: ['macvlan'], force: true })
-    expect(readlinkSync(path)).toBe('.berth/current/berth-macvlan')
+    expect(readlinkSync(path)).toBe('.berth/current/macvlan')
     await node.install(filesOf('two'), { aliases: ['macvlan'] })
     await node.uninstall()
     if (kind === 'file') expect(read(path)).toBe('of somebody')
@@ -223,7 +224,11 @@ describe('what an installation does to the folder of configs', () => {
     expect(read(node.ownConfDir, 'berth.conf')).toBe('{"ipam": {"sticky": true}}')
     await node.install(files, { defaults: '{"ipam": {}}\n', kubeconfig: '{}' })
     expect(read(node.ownConfDir, 'berth.conf')).toBe('{"ipam": {}}\n')
-    expect(statSync(join(node.ownConfDir, 'berth.kubeconfig')).mode & 0o777).toBe(0o600)
+    const mode = (): number => statSync(join(node.ownConfDir, 'berth.kubeconfig')).mode & 0o777
+    expect(mode()).toBe(0o600)
+    chmodSync(join(node.ownConfDir, 'berth.kubeconfig'), 0o640)
+    await node.install(files, { kubeconfig: '{}' })
+    expect(mode()).toBe(0o600)
   })
 
   it('leaves the files of others, and leases unless it is told, when it is undone', async () => {

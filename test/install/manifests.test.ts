@@ -26,7 +26,7 @@ const ofKind = (kind: string) => all.filter(({ document }) => document.kind === 
 describe('every kustomization', () => {
   it('names files that are there, and leaves none out', () => {
     const named = ofKind('Kustomization').flatMap(({ name, document }) =>
-      document.resources.map((resource: string) => normalize(join(dirname(name), resource))),
+      [...document.resources, ...(document.components ?? [])].map((one: string) => normalize(join(dirname(name), one))),
     )
     const there = (name: string): boolean => files.includes(name) || files.includes(join(name, 'kustomization.yaml'))
     expect(named.filter((name) => !there(name))).toEqual([])
@@ -69,7 +69,10 @@ describe('the DaemonSet', () => {
       expect(resources.limits.memory).toMatch(/Mi$/)
     }
     const added = containers.map(({ securityContext }) => securityContext.capabilities.add)
-    expect(added).toEqual([undefined, ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE']])
+    expect(added).toEqual([
+      ['DAC_OVERRIDE', 'FOWNER'],
+      ['NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_PTRACE'],
+    ])
   })
 
   it('mounts what there is a volume for, and every volume', () => {
@@ -96,7 +99,7 @@ describe('the DaemonSet', () => {
     for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
       const { host, port, path } = agent[probe].httpGet
       expect(agent.args).toContain(`--metrics-address=${host}:${port}`)
-      expect(path).toBe(probe === 'livenessProbe' ? '/healthz' : '/readyz')
+      expect(path).toBe(probe === 'readinessProbe' ? '/readyz' : '/healthz')
     }
   })
 })

@@ -11,6 +11,7 @@ test('readCommandLine() looks for the folders, and installs what is beside the p
     confDir: undefined,
     from: '/opt/berth',
     aliases: [],
+    aliasPrimary: false,
     defaults: undefined,
     serviceAccount: undefined,
     force: false,
@@ -52,6 +53,11 @@ test('readCommandLine() knows the API server by what a pod is told', () => {
   expect(host('a', { SKIP_TLS_VERIFY: 'true' })?.certificateFile).toBeUndefined()
   expect(read('--no-kubeconfig', { KUBERNETES_SERVICE_HOST: 'a' })?.serviceAccount).toBeUndefined()
   expect(read('--uninstall', { KUBERNETES_SERVICE_HOST: 'a' })?.serviceAccount).toBeUndefined()
+})
+
+test('readCommandLine() leaves out what an installation was wished to be when it is undone', () => {
+  const env = { BERTH_ALIASES: 'macvlan,bridge', BERTH_DEFAULTS: '{' }
+  expect(read('--uninstall', env)).toMatchObject({ aliases: [], defaults: undefined })
 })
 
 test('readCommandLine() removes leases only with what is told to', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { placesOf } from '../../install/places.ts'
+import { checkDefaultsPlace, placesOf } from '../../install/places.ts'
 
 const on = (paths: string[], given: { binDir?: string; confDir?: string } = {}) =>
   placesOf({ hostRoot: '/host', binDir: undefined, confDir: undefined, ...given }, (path) =>
@@ -40,4 +40,12 @@ test('placesOf() takes what is given before what it finds', () => {
 
 test('placesOf() looks at the node itself when nothing is mounted elsewhere', () => {
   expect(placesOf({ hostRoot: '/', binDir: undefined, confDir: undefined }, () => false).binDir).toBe('/opt/cni/bin')
+})
+
+test('checkDefaultsPlace() refuses a folder in which no call looks', () => {
+  for (const folder of ['/etc/cni/net.d', '/host/etc/kubernetes/cni/net.d'])
+    expect(checkDefaultsPlace(folder)).toBe(undefined)
+  expect(() => checkDefaultsPlace('/host/etc/cni/multus')).toThrow(
+    /^Cannot write defaults into "\/host\/etc\/cni\/multus": calls look for them in .*, \/etc\/cni\/net\.d alone$/,
+  )
 })

@@ -35,6 +35,15 @@ describe('withOwnIpam()', () => {
     ])
   })
 
+  it("takes the installer's copy of ours for ours, until somebody has written over it", () => {
+    mkdirSync(`${root}/one/.berth/current`, { recursive: true })
+    for (const name of ['berth-ipam', 'static']) writeFileSync(`${root}/one/.berth/current/${name}`, 'ours')
+    symlinkSync('.berth/current/static', `${root}/one/static`)
+    expect(typeOf('static')).toBe('berth-ipam')
+    writeFileSync(`${root}/one/static`, "somebody's program")
+    expect(typeOf('static')).toBe('static')
+  })
+
   it('does not know a hard link', () => {
     writeFileSync(`${root}/one/berth-ipam`, '')
     linkSync(`${root}/one/berth-ipam`, `${root}/one/static`)
