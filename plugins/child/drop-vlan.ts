@@ -29,10 +29,17 @@ function useOf(host: NetlinkSocket, { index }: Link): string | undefined {
   return listAddresses(host, index).length > 0 ? 'the node has an address on it' : undefined
 }
 
-/** Whether no attachment but `key` is recorded with the link, and the node makes no use of it; says why it stays when that is no attachment. */
-function isUnused(host: NetlinkSocket, link: Link, { store }: Dropping, key: AttachmentKey | undefined): boolean {
+const isInUse = 'an attachment has it'
+
+/** Why the link stays, where `key` has no say: an attachment is recorded with it, or may be, or the node makes use of it. */
+function whyItStays(
+  host: NetlinkSocket,
+  link: Link,
+  { store }: Dropping,
+  key: AttachmentKey | undefined,
+): string | undefined {
   // Where nothing is recorded at all the records were taken away, and tell nothing.
-  if (!store.exists()) return false
+  if (!store.exists()) return isInUse
   const node = store.shared ? readHostIdentity() : undefined
   const isOn = (record: AttachmentRecord): boolean =>
     record.link?.vlan === link.index && (node === undefined || record.host === node)
@@ -42,11 +49,17 @@ function isUnused(host: NetlinkSocket, link: Link, { store }: Dropping, key: Att
   for (const record of store.records()) {
     if ('damaged' in record) {
       if (!isAsking(record.key)) damaged ??= record.damaged
-    } else if (isOn(record) && !isAsking(record)) return false
+    } else if (isOn(record) && !isAsking(record)) return isInUse
   }
-  const why = damaged === undefined ? useOf(host, link) : `the record "${damaged}" is damaged, and may be of one`
-  if (why !== undefined) log('warn', `"${link.name}" has no attachment any more and stays: ${why}`)
-  return why === undefined
+  return damaged === undefined ? useOf(host, link) : `the record "${damaged}" is damaged, and may be of one`
+}
+
+async function remove(host: NetlinkSocket, { name, index }: Link, deps: Dropping): Promise<void> {
+  try {
+    await deps.deleteLink(nodeNetns(), host, index)
+  } catch (error) {
+    throw inWords(error, `Cannot remove "${name}"`)
+  }
 }
 
 /** Removes the link unless somebody other than `key` has it. What `vlanKey` names is held. Throws ERR_KERNEL. */
@@ -55,27 +68,29 @@ export async function dropVlan(
   index: number,
   deps: Dropping,
   key: AttachmentKey | undefined,
-): Promise<boolean> {
+): Promise<void> {
   const link = findLink(host, { index })
-  if (link === undefined || !isOwnVlan(link) || !isUnused(host, link, deps, key)) return false
-  try {
-    await deps.deleteLink(nodeNetns(), host, index)
-    return true
-  } catch (error) {
-    throw inWords(error, `Cannot remove "${link.name}"`)
-  }
+  if (link === undefined || !isOwnVlan(link)) return
+  const why = whyItStays(host, link, deps, key)
+  if (why === undefined) await remove(host, link, deps)
+  else if (why !== isInUse) log('warn', `"${link.name}" has no attachment any more and stays: ${why}`)
 }
 
-/** Removes the links whose last attachment a sweep or a person released; the names of those that are gone, or with `dryRun` would be. */
+/**
+ * Removes the links whose last attachment a sweep or a person released; the names of those that are gone, or with `dryRun` would be. What
+ * fails is a warning, and for the next sweep.
+ */
 export async function sweepVlans(host: NetlinkSocket, deps: Dropping, dryRun: boolean): Promise<string[]> {
   const gone: string[] = []
   for (const link of listLinks(host).filter(isOwnVlan)) {
     try {
-      using _held = dryRun || !deps.store.exists() ? undefined : deps.store.hold(vlanKey(deps, link.index))
-      const isGone = dryRun ? isUnused(host, link, deps, undefined) : await dropVlan(host, link.index, deps, undefined)
-      if (isGone) gone.push(link.name)
+      using _held = dryRun ? undefined : deps.store.hold(vlanKey(deps, link.index))
+      // Why one stays the last DEL has said; sweeps come every minute.
+      if (whyItStays(host, link, deps, undefined) !== undefined) continue
+      if (!dryRun) await remove(host, link, deps)
+      gone.push(link.name)
     } catch (error) {
-      log('warn', `"${link.name}" is looked at by the next sweep: ${messageOf(error)}`)
+      log('warn', `"${link.name}" is left to the next sweep: ${messageOf(error)}`)
     }
   }
   return gone

@@ -3,6 +3,7 @@ import type { AttachmentRecord, Store } from '../../ipam/index.ts'
 import { parseCidr } from '../../shared/address.ts'
 import { describeKey } from '../../shared/attachment.ts'
 import { CniError } from '../../shared/cni/errors.ts'
+import { parseResult } from '../../shared/cni/result.ts'
 import { readBootId, readHostIdentity } from '../../shared/host/boot.ts'
 import { type IpvlanMode, type Link, listLinks } from '../../shared/host/links.ts'
 import { livingNamespaces, stillUsed } from '../../shared/host/living.ts'
@@ -62,9 +63,14 @@ const ipvlan: ChildKind<IpvlanConfig> = {
   readConfig: ipvlanConfig,
   keyWarnings: ipvlanKeyWarnings,
 
-  refuse({ mac }) {
-    if (mac === undefined) return
-    throw new CniError('ERR_CONFIG', `Cannot use mac "${mac}": an ipvlan has its master's`)
+  refuse({ mac, ipamType }, { config: { prevResult }, version }) {
+    if (mac !== undefined) throw new CniError('ERR_CONFIG', `Cannot use mac "${mac}": an ipvlan has its master's`)
+    if (prevResult === undefined || ipamType !== undefined) return
+    // The reference plugin would take them over, and its config shall not lead to a link without any.
+    const [first] = parseResult(prevResult, version).ips
+    if (first === undefined) return
+    const why = 'addresses of an ipvlan come from its own "ipam", and there is none'
+    throw new CniError('ERR_CONFIG', `Cannot use "${first.address}" of prevResult: ${why}`)
   },
 
   refuseOn: () => undefined,

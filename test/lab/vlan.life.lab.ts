@@ -76,9 +76,8 @@ test('a record that cannot be read keeps the link, which is said with its name, 
   rmSync(record('net-b,bad,net1'))
   host.add(other, config)
   writeFileSync(record(`net-a,${other.containerId},net1`), 'x')
-  expect(host.call('DEL', other, { ...config, prevResult: undefined }).exitCode).toBe(0)
+  expect(host.call('DEL', other, config).exitCode).toBe(0)
   expect(host.hasLink()).toBe(false)
-  ip('-n', other.name, 'link', 'del', 'net1')
 })
 
 test.each([
@@ -93,6 +92,8 @@ test.each([
     const begin = (): void => {
       if (verb === 'DEL') host.add(pod, config, { plugin })
     }
+    // The first one makes the directories of the store.
+    for (const once of ['ADD', 'DEL']) host.call(once, pod, config, { plugin })
     begin()
     const { steps } = traced(host, verb, pod, config, plugin)
     host.call('DEL', pod, config, { plugin })
