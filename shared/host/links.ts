@@ -17,6 +17,7 @@ export const IFLA = {
   NET_NS_FD: 28,
   EXT_MASK: 29,
   LINK_NETNSID: 37,
+  PERM_ADDRESS: 54,
 } as const
 export const IFLA_INFO = { KIND: 1, DATA: 2 } as const
 export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
@@ -42,6 +43,8 @@ export interface Link {
   readonly index: number
   readonly name: string
   readonly mac: string
+  /** That a NIC was built with, or an emulated one made with; undefined of a link that has none. */
+  readonly permanentMac: string | undefined
   readonly mtuBytes: number
   readonly up: boolean
   /** Something is at the other end of the cable; a macvlan has its parent's. */
@@ -79,11 +82,13 @@ export function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
+  const permanent = attributes.get(IFLA.PERM_ADDRESS)
   const kind = cString(info.get(IFLA_INFO.KIND))
   return {
     index: answer.body.readInt32LE(4),
     name: cString(attributes.get(IFLA.IFNAME)),
     mac: formatMac(attributes.get(IFLA.ADDRESS) ?? Buffer.alloc(0)),
+    permanentMac: permanent && formatMac(permanent),
     mtuBytes: number(attributes.get(IFLA.MTU)),
     up: (answer.body.readUInt32LE(8) & IFF_UP) !== 0,
     carrier: (answer.body.readUInt32LE(8) & IFF_LOWER_UP) !== 0,

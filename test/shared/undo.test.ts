@@ -64,6 +64,20 @@ describe('Undo.guard()', () => {
     expect(undone).toEqual(['delegate'])
   })
 
+  it('holds what a step back keeps until those below it have run, also when one fails', async () => {
+    const undone: string[] = []
+    const work = Undo.guard(async (undo) => {
+      undo.push('claim', () => {
+        undone.push('claim')
+        fail()
+      })
+      undo.push('create', () => undo.keep({ [Symbol.dispose]: () => void undone.push('let go') }))
+      fail()
+    })
+    await expect(work).rejects.toBe(failure)
+    expect(undone).toEqual(['claim', 'let go'])
+  })
+
   it('undoes only its own steps when guards are nested', async () => {
     const undone: string[] = []
     const answer = await Undo.guard(async (outer) => {

@@ -25,6 +25,7 @@ describe('isOwnVlan()', () => {
     index,
     kind,
     name: 'eth0.20',
+    permanentMac: undefined,
     mac: '02:00:00:00:00:01',
     mtuBytes: 1500,
     up: true,
