@@ -1,10 +1,13 @@
 /** The packaged installer, killed at every system call that changes a name, where it takes names by force and where it gives them back. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { injectInto, type Point, type Recorded, type Run, recordRun } from '../crash/strace.ts'
 import { filesOf, Node } from '../install/node.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
+import { binaries } from './host.ts'
 
 const limitMs = 120_000
 const wish = { aliases: ['macvlan', 'whereabouts'], force: true }
@@ -48,6 +51,20 @@ function killEverywhere(node: () => Node, run: (node: Node) => Run, check: (node
   }
   return points.length
 }
+
+test('installers that come at once, where nothing is, all succeed', async () => {
+  const files = filesOf('one')
+  for (let round = 0; round < 3; round++) {
+    const node = new Node()
+    const { args } = runOf(node, '--from', files)
+    const started = Array.from({ length: 4 }, () =>
+      spawn(join(binaries, 'berth'), args, { stdio: ['ignore', 'ignore', 'inherit'] }),
+    )
+    const codes = await Promise.all(started.map(async (child) => (await once(child, 'exit'))[0]))
+    expect(codes).toEqual([0, 0, 0, 0])
+    expect(said(node)['berth-ipam']).toBe('berth-ipam of one')
+  }
+})
 
 test(
   'an installer that takes names by force leaves each to one of both whenever it is killed, and can be gone on with or undone',
