@@ -172,7 +172,7 @@ function run(directory: string, { netns, dataDir: template }: Scene, { file, wha
 }
 
 test('the IPAM gives nothing twice and releases everything when a file of its store is damaged', {
-  timeout: long ? 1_800_000 : 60_000,
+  timeout: long ? 1_800_000 : 240_000,
 }, () => {
   setLogLevel('error')
   const directory = mkdtempSync(`${place}/berth-corruption-`)
