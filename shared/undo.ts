@@ -21,6 +21,11 @@ export class Undo {
     this.#kept.use(held)
   }
 
+  /** For a step back that fails: those below it stay undone, for whoever goes on there later. */
+  leaveRest(): void {
+    this.#steps.length = 0
+  }
+
   /** Runs `work`; when it throws, takes back what it pushed and throws the same error on. */
   static async guard<T>(work: (undo: Undo) => Promise<T>): Promise<T> {
     const undo = new Undo()

@@ -13,6 +13,7 @@ export const IFLA = {
   IFNAME: 3,
   MTU: 4,
   LINK: 5,
+  MASTER: 10,
   LINKINFO: 18,
   NET_NS_FD: 28,
   EXT_MASK: 29,
@@ -51,6 +52,8 @@ export interface Link {
   readonly carrier: boolean
   readonly kind: string
   readonly parentIndex: number
+  /** Of the bond, bridge or switch that it is a port of; 0 when it is of none. */
+  readonly masterIndex: number
   /** The parent is in another namespace, where its index is another link's here. */
   readonly parentElsewhere: boolean
   readonly macvlanMode: MacvlanMode | undefined
@@ -94,6 +97,7 @@ export function readLink(answer: Answer): Link {
     carrier: (answer.body.readUInt32LE(8) & IFF_LOWER_UP) !== 0,
     kind,
     parentIndex: number(attributes.get(IFLA.LINK)),
+    masterIndex: number(attributes.get(IFLA.MASTER)),
     parentElsewhere: attributes.has(IFLA.LINK_NETNSID),
     macvlanMode: kind === 'macvlan' ? nameOf(macvlanModes, number(data.get(IFLA_MACVLAN.MODE))) : undefined,
     ipvlanMode: kind === 'ipvlan' ? nameOf(ipvlanModes, data.get(IFLA_IPVLAN.MODE)?.readUInt16LE(0)) : undefined,

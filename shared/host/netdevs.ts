@@ -2,7 +2,6 @@
  * Interfaces of hardware, which nobody can create where they are wanted: they are moved between namespaces, and take a new name, an
  * index, a MTU and flags along in the same message (linux/if_link.h). A move waits for the kernel's RCU, 16-60 ms: in a thread.
  */
-import { SystemError } from './libc.ts'
 import {
   cString,
   IFF_UP,
@@ -15,6 +14,7 @@ import {
   RTM_GETLINK,
   RTM_NEWLINK,
   readLink,
+  saysNoLink,
 } from './links.ts'
 import { type Answer, Message, netlinkFlags, readAttributes } from './netlink.ts'
 import type { Netns } from './netns.ts'
@@ -62,9 +62,6 @@ function readNetdev(answer: Answer): Netdev {
   }
 }
 
-const isAbsent = (error: unknown): boolean =>
-  error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)
-
 /** The interface of that index, or the one that has the name or is also called so; undefined when there is none. */
 export async function findNetdev(
   netns: Netns,
@@ -80,7 +77,7 @@ export async function findNetdev(
     const [answer] = await requestInThread(netns, 'look up interface', message)
     return answer && readNetdev(answer)
   } catch (error) {
-    if (isAbsent(error)) return undefined
+    if (saysNoLink(error)) return undefined
     throw error
   }
 }

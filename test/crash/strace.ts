@@ -9,7 +9,7 @@ import { binaries } from '../e2e/host.ts'
 
 /** A `?` in front: not every machine has it. */
 const watched =
-  '?open,openat,write,pwrite64,fsync,fdatasync,?link,linkat,?rename,?renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat,?utimes,utimensat,flock,fcntl,ftruncate'
+  '?open,openat,write,pwrite64,fsync,fdatasync,?link,linkat,?rename,?renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat,?utimes,utimensat,flock,fcntl,ftruncate,?symlink,symlinkat,?rmdir'
 const callTimeoutMs = 30_000
 
 export interface Run {

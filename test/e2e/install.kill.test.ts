@@ -12,7 +12,7 @@ import { Image } from './image.ts'
 
 const rounds = 40
 /** Of the time that one takes: most kills fall into a copy, some into what follows, and a few come too late. */
-const killWithin = 1.6
+const killWithin = 1.2
 const limitMs = 400_000
 
 /** What a finished call said when it failed. */

@@ -1,10 +1,21 @@
 /** From the reference plugins to Berth and back, as docs/migration.md says, with pods that live on meanwhile. */
-import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { root } from '../house/sources.ts'
 import { temporaryDirectory } from '../shared/temporary.ts'
 import { binaries, Host, type Pod } from './host.ts'
+
+const text = readFileSync(join(root, 'docs', 'migration.md'), 'utf8')
+
+/** The document's only block of commands that has these words. */
+function blockWith(words: string): string {
+  const blocks = [...text.matchAll(/^ *```sh\n(.*?)^ *```$/gms)].map(([, block = '']) => block)
+  const found = blocks.filter((block) => block.includes(words))
+  expect([words, found.length]).toEqual([words, 1])
+  return found[0] ?? ''
+}
 
 /** A node whose folder of plugins has the reference ones, and what is done on it. */
 class Site {
@@ -34,6 +45,21 @@ class Site {
     expect([done.status, done.stderr]).toEqual([0, ''])
   }
 
+  /** Runs the document's commands for this network and these folders, where `kubectl` sees one pod, which is this machine. */
+  follow(block: string): void {
+    const folder = join(this.folder, 'path')
+    mkdirSync(folder, { recursive: true })
+    const kubectl =
+      '#!/bin/sh\ncase "$*" in *" get pods "*) echo pod/berth-1 ;; *) while [ "$1" != -- ]; do shift; done; shift; exec "$@" ;; esac\n'
+    writeFileSync(join(folder, 'kubectl'), kubectl, { mode: 0o755 })
+    const commands = block
+      .replaceAll('/var/lib/cni/networks/N', join(this.networks, 'net-a'))
+      .replaceAll('--network N', '--network net-a')
+      .replaceAll('172.17.0.0/24', `10.20.0.0/24 --ipam-data-dir ${this.networks}`)
+    const env = { PATH: `${folder}:${binaries}:${process.env.PATH}`, BERTH_DATA_DIR: this.host.dataDir }
+    execFileSync('sh', ['-ec', commands], { env, encoding: 'utf8' })
+  }
+
   /** Calls whatever is there as "macvlan", with the result of the ADD at a DEL, as runtimes keep it. */
   call(verb: 'ADD' | 'DEL', pod: Pod): string {
     const options = { plugin: join(this.binDir, 'macvlan'), environment: { CNI_PATH: this.binDir } }
@@ -53,9 +79,7 @@ test('pods that host-local gave addresses to live on, keep them, and are detache
   const site = new Site(host)
   const old = host.pod('before')
   expect(site.call('ADD', old)).toBe('10.20.0.10/24')
-  const args = ['--network', 'net-a', '--range', '10.20.0.0/24', '--ipam-data-dir', site.networks]
-  const folder = join(site.networks, 'net-a')
-  expect(site.berth('import', 'host-local', folder, ...args).stderr).toBe('')
+  site.follow(blockWith('import host-local'))
   site.install('--alias', 'macvlan', '--alias', 'host-local', '--force')
   const fresh = host.pod('after')
   expect(site.call('ADD', fresh)).toBe('10.20.0.11/24')
@@ -68,21 +92,23 @@ test('pods that host-local gave addresses to live on, keep them, and are detache
 test('pods that we gave addresses to live on, keep them, and are detached by the reference plugins', () => {
   using host = new Host()
   const site = new Site(host)
+  // Of before us, and imported: it goes back as well.
+  const first = host.pod('first')
+  expect(site.call('ADD', first)).toBe('10.20.0.10/24')
+  site.follow(blockWith('import host-local'))
+  rmSync(site.networks, { recursive: true })
   site.install('--alias', 'macvlan', '--alias', 'host-local', '--force')
   const old = host.pod('before')
-  expect(site.call('ADD', old)).toBe('10.20.0.10/24')
-  // What docs/migration.md does with jq.
+  expect(site.call('ADD', old)).toBe('10.20.0.11/24')
   const folder = join(site.networks, 'net-a')
-  mkdirSync(folder, { recursive: true })
-  const { attachments } = JSON.parse(site.berth('leases', 'list', '--network', 'net-a', '--json').stdout)
-  for (const { leases, containerId, ifName } of attachments)
-    for (const { address } of leases) writeFileSync(join(folder, address.split('/')[0]), `${containerId}\r\n${ifName}`)
+  site.follow(blockWith('leases list'))
   site.install('--uninstall')
   expect(readFileSync(join(site.binDir, 'macvlan')).equals(readFileSync('/usr/lib/cni/macvlan'))).toBe(true)
   const fresh = host.pod('after')
-  expect(site.call('ADD', fresh)).toBe('10.20.0.11/24')
-  for (const pod of [old, fresh]) site.call('DEL', pod)
+  expect(site.call('ADD', fresh)).toBe('10.20.0.12/24')
+  for (const pod of [first, old, fresh]) site.call('DEL', pod)
   expect([host.linksOf(old.name), readdirSync(folder).filter((name) => /^10\./.test(name))]).toEqual([[], []])
   // Our ledger is none of theirs: what it has of them is released by hand, or by a sweep.
-  expect(site.berth('leases', 'release', 'net-a/before/net1', '--force').status).toBe(0)
+  for (const name of ['first', 'before'])
+    expect(site.berth('leases', 'release', `net-a/${name}/net1`, '--force').status).toBe(0)
 })

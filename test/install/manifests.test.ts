@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { readCommandLine as readAgentLine } from '../../agent/options.ts'
 import { readCommandLine } from '../../install/options.ts'
 import { planOf } from '../../ipam/asked.ts'
@@ -38,6 +38,50 @@ describe('every kustomization', () => {
     const images = ofKind('Kustomization').flatMap(({ document }) => document.images ?? [])
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
     expect(images).toEqual([{ name: 'berth', newTag: version }])
+  })
+})
+
+interface Operation {
+  readonly op: 'add' | 'test' | 'remove' | 'replace'
+  readonly path: string
+  readonly value?: unknown
+}
+
+/** Carries out a JSON patch (RFC 6902), as far as the kustomizations have such. */
+function patched<T extends object>(document: T, operations: readonly Operation[]): T {
+  const copy = structuredClone(document)
+  for (const { op, path, value } of operations) {
+    const names = path.split('/').slice(1)
+    const last = names.pop() ?? ''
+    const place = names.reduce<object>((inner, name) => Reflect.get(inner, name), copy)
+    if (op === 'test') expect(Reflect.get(place, last)).toEqual(value)
+    else if (!Array.isArray(place)) Reflect.set(place, last, value)
+    else if (op === 'remove') place.splice(Number(last), 1)
+    else place.splice(last === '-' ? place.length : Number(last), op === 'replace' ? 1 : 0, value)
+  }
+  return copy
+}
+
+const patchesOf = (name: string): Operation[] =>
+  documentsIn(name)[0]
+    .patches.map(({ patch }: { patch: string }) => parse(patch))
+    .filter(Array.isArray)
+    .flat()
+
+describe('the component that uninstalls', () => {
+  it.each(['alone', 'after the overlay for a share'])('uninstalls, and keeps all else as it was, %s', (where) => {
+    const base = ofKind('DaemonSet')[0]?.document
+    const before = where === 'alone' ? base : patched(base, patchesOf('overlays/shared-data-dir/kustomization.yaml'))
+    const { spec } = patched(before, patchesOf('components/uninstall/kustomization.yaml')).spec.template
+    const env = { BERTH_ALIASES: 'macvlan,whereabouts' }
+    expect(readCommandLine(spec.initContainers[0].args.slice(1), env, '/opt/berth')).toMatchObject({ uninstall: true })
+    const wish = readAgentLine(spec.containers[0].args.slice(1), '/var/lib/cni/berth')
+    expect([wish?.kubeconfig, wish?.calls, wish?.metricsAddress]).toEqual([
+      undefined,
+      where === 'alone',
+      expect.objectContaining({ host: '127.0.0.1' }),
+    ])
+    expect(spec.initContainers[0].volumeMounts).toContainEqual({ name: 'data', mountPath: '/var/lib/cni/berth' })
   })
 })
 

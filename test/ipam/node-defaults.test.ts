@@ -50,3 +50,9 @@ test.each([
   expect([failure.code, failure.message]).toEqual([7, expect.stringContaining(why)])
   expect(failure.message).toContain('Cannot use the defaults in "/etc/cni/net.d/berth.d/berth.conf": ')
 })
+
+test('withNodeDefaults() reads the file of a distribution before one that was left in the usual folder', () => {
+  write('{"ipam": {"cooldownSeconds": 1}}')
+  write('{"ipam": {"cooldownSeconds": 2}}', confDirs.k3s)
+  expect(withNodeDefaults({}, root)).toEqual({ cooldownSeconds: 2 })
+})

@@ -13,6 +13,9 @@ import { podLink, range, SriovHost } from './sriov.ts'
 /** Every kind of step: the PF, the MAC, the move, addresses. */
 const all = { ipam: range, mac: '02:00:00:00:40:01', vlan: 100, vlanQoS: 3, trust: 'on', spoofchk: 'off', mtu: 1400 }
 
+/** Its driver takes the MAC from a trusted VF only: it is one for a moment, and must not stay it. */
+const { trust: _, ...untrusted } = all
+
 /**
  * Runs a call that fails, or is killed, when it enters a namespace for the nth time: that is how it begins whatever it asks of the kernel.
  * Undefined when it never did.
@@ -25,7 +28,7 @@ function runWithFault(host: SriovHost, verb: string, pod: Pod, fault: string, nt
     join(binaries, 'berth-sriov'),
   ]
   const done = spawnSync(command, args, {
-    input: JSON.stringify(host.vf(0, all)),
+    input: JSON.stringify(host.vf(0, fault === killed ? untrusted : all)),
     env: host.environment(verb, pod),
     timeout: 60_000,
     killSignal: 'SIGKILL',

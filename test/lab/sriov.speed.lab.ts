@@ -4,7 +4,7 @@
  * machine under the VM is slow, so ratios count.
  */
 import { expect, onTestFinished, test } from 'vitest'
-import { configureLink } from '../../plugins/configure.ts'
+import { configureSlowLink } from '../../plugins/configure.ts'
 import { layer3Of, layer3Shape } from '../../plugins/layer3.ts'
 import { kernelRoutes, readAddress } from '../../plugins/routing.ts'
 import { keyed, readKeys } from '../../shared/cni/keys.ts'
@@ -71,7 +71,8 @@ async function attachOnce(vf: Vf, netns: Netns, isUp: boolean): Promise<void> {
   await settleMac(nodeNetns(), vf.netdev, mac, vf)
   await moveNetdev({ from: nodeNetns(), index: vf.netdev.index, to: netns, newIndex: podIndex }, { name: 'net1' })
   using pod = insideNetns(netns, () => new NetlinkSocket())
-  if (isUp) configureLink(pod, netns, { name: 'net1', index: podIndex, mac }, result, layer3)
+  const setUp = () => changeNetdev(netns, podIndex, { up: true })
+  if (isUp) await configureSlowLink(pod, netns, { name: 'net1', index: podIndex, mac }, result, layer3, setUp)
   else pod.batch(addresses)
 }
 

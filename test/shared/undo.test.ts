@@ -29,6 +29,23 @@ const fail = (): never => {
   throw failure
 }
 
+describe('Undo.leaveRest()', () => {
+  it('leaves the steps below the one that calls it', async () => {
+    const undone: string[] = []
+    const work = Undo.guard(async (undo) => {
+      undo.push('claim', () => void undone.push('claim'))
+      undo.push('VF', () => {
+        undone.push('VF')
+        undo.leaveRest()
+      })
+      undo.push('rules', () => void undone.push('rules'))
+      fail()
+    })
+    await expect(work).rejects.toBe(failure)
+    expect(undone).toEqual(['rules', 'VF'])
+  })
+})
+
 describe('Undo.guard()', () => {
   it('answers and undoes nothing when the work succeeds', async () => {
     expect(await guarded(() => undefined)).toEqual({ undone: [], outcome: 'answer' })

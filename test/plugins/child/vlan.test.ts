@@ -34,6 +34,7 @@ describe('isOwnVlan()', () => {
     parentElsewhere: false,
     macvlanMode: undefined,
     ipvlanMode: undefined,
+    masterIndex: 0,
     vlanId: 20,
   })
 
