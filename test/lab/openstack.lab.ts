@@ -76,7 +76,7 @@ test('a port is the NIC that was made with its MAC, whatever that and others hav
   writeNetworkData(folder, '', networkDataOf(host))
   ip('link', 'set', otherNic, 'address', '02:00:00:00:00:77')
   {
-    using _other = new Link('other', 'address', mac, 'type', 'dummy')
+    using _other = new Link('other', 'address', mac, 'type', 'veth', 'peer', 'name', 'peer')
     const keys = config(host, networks.tenant, { openstackMetadata: folder })
     host.add(pod, keys)
     const [{ link_index: master }] = JSON.parse(ip('-json', '-n', pod.name, 'link', 'show', 'net1'))
