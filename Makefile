@@ -8,10 +8,10 @@ SOURCES := $(shell find main.ts plugins ipam vf shared agent cli install packagi
 
 NEED_GCC := gcc=gcc libc6-dev=/usr/include/stdio.h
 
-.PHONY: help demo build image arm check test lab bench docs clean
+.PHONY: help demo build image arm check test test-kubernetes lab bench docs clean
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: dist/cni/berth ## attach two pods, ping, detach, show that nothing is left (root)
 	@scripts/need.sh iproute2=ip iputils-ping=ping
@@ -40,6 +40,11 @@ test: dist/cni/berth check ## everything: the gate, then the packaged program on
 lab: dist/cni/berth ## what this machine's kernel lacks (SR-IOV, VLAN, vfio): the packaged program in a VM, see test/lab (root)
 	@scripts/need.sh iproute2=ip iputils-ping=ping genisoimage=genisoimage dosfstools=mkfs.vfat mtools=mcopy
 	@$(RUN) test/lab/main.ts --tests $(LAB)
+
+test-kubernetes: image ## under real Multus and a real API server, built from Go modules (root, Go 1.25 or newer; minutes the first time)
+	@scripts/need.sh iproute2=ip iputils-ping=ping openssl=openssl containernetworking-plugins=/usr/lib/cni/bridge
+	@$(RUN) test/kubernetes/build.ts
+	$(RUN) node_modules/.bin/vitest run --project kubernetes
 
 bench: dist/cni/berth ## ADD and DEL beside the reference plugins, in one interleaved run (root)
 	@scripts/need.sh iproute2=ip containernetworking-plugins=/usr/lib/cni/macvlan $(NEED_GCC) linux-libc-dev=/usr/include/linux/rtnetlink.h

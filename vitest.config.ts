@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 const quick = ['test/{agent,shared,ipam,vf,plugins,cli,install,packaging,contract,house,lab,launcher}/**/*.test.ts']
 const thorough = ['test/{e2e,crash}/**/*.test.ts']
+const kubernetes = ['test/kubernetes/**/*.test.ts']
 /** What a caller can tell of a call, and nothing of its process: it must not know which door it came through. */
 const bothDoors = [
   'bad-input',
@@ -40,6 +41,8 @@ export default defineConfig({
         },
       },
       { test: { name: 'thorough', include: thorough, ...onTheKernel } },
+      // An API server on a busy machine takes its time.
+      { test: { name: 'kubernetes', include: kubernetes, ...onTheKernel, testTimeout: 300_000, hookTimeout: 300_000 } },
       {
         test: {
           name: 'agent',

@@ -1,13 +1,14 @@
 /** The agent's side of a plugin: nothing may stop the process that the others are served by. */
 import { type Claim, GroupCommit, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
 import type { Deps } from '../plugins/deps.ts'
+import { nodeNetwork } from '../shared/attachment.ts'
 import { monotonicMs, wallClock } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
 import { patienceMs, patiently } from './patience.ts'
-import { Turns } from './turns.ts'
+import { Turns, waitingMaxCalls } from './turns.ts'
 import { unwatched, type Watch } from './watch.ts'
 
 /** Who calls: what leads to its root directory, and whether it is still there. */
@@ -54,7 +55,9 @@ export class Resources implements Disposable {
   /** One call of an attachment after the other, those of other processes included. */
   async #hold(key: AttachmentKey, isWanted: () => boolean): Promise<Disposable> {
     const deadlineMs = monotonicMs() + patienceMs
-    const turn = await this.#turns.take(`${key.network},${key.containerId},${key.ifName}`)
+    // What is the node's is every call's, and each has it for a moment.
+    const maxCalls = key.network === nodeNetwork ? Number.POSITIVE_INFINITY : waitingMaxCalls
+    const turn = await this.#turns.take(`${key.network},${key.containerId},${key.ifName}`, maxCalls)
     try {
       const held = await patiently(() => this.store.hold(key), deadlineMs)
       // Who called may have given up since, and its DEL may be done: nobody would remove what is made now.

@@ -1,7 +1,7 @@
 import { CniError } from '../shared/cni/errors.ts'
 
 /** A runtime that comes again and again for one attachment, whose first call is stuck, needs no more. */
-const waitingMaxCalls = 16
+export const waitingMaxCalls = 16
 
 /** Calls of one attachment, one after the other in the order they came; those of different ones do not know of each other. */
 export class Turns {
@@ -10,12 +10,12 @@ export class Turns {
   readonly #last = new Map<string, Promise<void>>()
 
   /**
-   * Waits until all who came before are done; the next one waits until the turn is disposed of. Throws ERR_TRY_AGAIN when so many wait
-   * that nobody else's calls would be at work any more.
+   * Waits until all who came before are done; the next one waits until the turn is disposed of. Throws ERR_TRY_AGAIN when more than
+   * `maxCalls` wait: then nobody else's calls would be at work any more.
    */
-  async take(name: string): Promise<Disposable> {
+  async take(name: string, maxCalls: number): Promise<Disposable> {
     const waiting = this.#waiting.get(name) ?? 0
-    if (waiting >= waitingMaxCalls) {
+    if (waiting >= maxCalls) {
       throw new CniError('ERR_TRY_AGAIN', `Cannot serve "${name}": ${waiting} calls of it are waiting already`)
     }
     this.#waiting.set(name, waiting + 1)

@@ -1,6 +1,6 @@
 /** Configuring a link in a pod's namespace: sysctls first, then addresses, up, routes and rules in one send. */
 import { type Cidr, formatCidr, type Ip, sameIp } from '../shared/address.ts'
-import { monotonicMs } from '../shared/clock.ts'
+import { monotonicMs, pause } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import type { Result } from '../shared/cni/result.ts'
 import { addAddress, listAddresses } from '../shared/host/addresses.ts'
@@ -37,7 +37,6 @@ function setSysctls(name: string, addresses: readonly Cidr[], { acceptRA, announ
 /** Linux waits up to one second, and asks for one more; a slow machine has some to spare. */
 const dadWaitMaxMs = 5000
 const dadPollMs = 20
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /**
  * Waits until nobody on the wire has claimed the link's IPv6 addresses (RFC 4862 section 5.4). Throws ERR_TAKEN when somebody has,
@@ -67,40 +66,82 @@ export async function awaitDetection(
   }
 }
 
+interface Configured {
+  readonly name: string
+  readonly index: number
+  /** Where it has one of its own. */
+  readonly mac: string | undefined
+}
+
+/** What the kernel refused, in an error that names the link. */
+function explain(error: unknown, { name, mac }: Configured, { ips, routes }: Result): unknown {
+  if (!(error instanceof SystemError)) return error
+  const details = JSON.stringify({ ips, routes })
+  // Two links of one master cannot be up with the same MAC.
+  const why =
+    error.code === 'EADDRINUSE' && mac !== undefined
+      ? `mac "${mac}" is in use on its master: ${error.message}`
+      : error.message
+  return new CniError('ERR_KERNEL', `Cannot configure "${name}": ${why}`, { details, cause: error })
+}
+
+/** What is sent before the link is up, and after that. */
+function stepsOf(
+  { index }: Configured,
+  result: Result,
+  layer3: Layer3,
+): { readonly first: Step[]; readonly last: Step[] } {
+  const { routes, rules } = routingOf(result, layer3, index)
+  return {
+    first: result.ips.map(({ address }) => addAddress(index, readAddress(address), layer3.dad)),
+    last: [...routes.map((route) => addRoute(index, route)), ...rules.map(addRule)],
+  }
+}
+
+const prepare = (netns: Netns, { name }: Configured, { ips }: Result, layer3: Layer3): void => {
+  const addresses = ips.map(({ address }) => readAddress(address))
+  insideNetns(netns, () => setSysctls(name, addresses, layer3))
+}
+
 /**
- * Gives the link its addresses, routes and rules and sets it up, with `more` in the same send; `mac` where it has one of its own.
- * Throws ERR_KERNEL with the kernel's words.
+ * Gives the link its addresses, routes and rules and sets it up, with `more` in the same send. Throws ERR_KERNEL with the kernel's words.
  */
 export function configureLink(
   socket: NetlinkSocket,
   netns: Netns,
-  link: { name: string; index: number; mac: string | undefined },
+  link: Configured,
   result: Result,
   layer3: Layer3,
   more: readonly Step[] = [],
 ): void {
-  const addresses = result.ips.map(({ address }) => readAddress(address))
-  const { routes, rules } = routingOf(result, layer3, link.index)
+  const { first, last } = stepsOf(link, result, layer3)
   try {
-    insideNetns(netns, () => setSysctls(link.name, addresses, layer3))
+    prepare(netns, link, result, layer3)
     // Addresses before up: what the kernel announces at that moment, and takes into use without a wait, is them.
-    socket.batch([
-      // A link of hardware may be told once more, and has them then.
-      ...addresses.map((address) => ({ ...addAddress(link.index, address, layer3.dad), allowed: ['EEXIST'] })),
-      setLinkUp(link.index),
-      ...routes.map((route) => addRoute(link.index, route)),
-      ...rules.map(addRule),
-      ...more,
-    ])
+    socket.batch([...first, setLinkUp(link.index), ...last, ...more])
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error
-    const details = JSON.stringify({ ips: result.ips, routes: result.routes })
-    // Two links of one master cannot be up with the same MAC.
-    const why =
-      error.code === 'EADDRINUSE' && link.mac !== undefined
-        ? `mac "${link.mac}" is in use on its master: ${error.message}`
-        : error.message
-    throw new CniError('ERR_KERNEL', `Cannot configure "${link.name}": ${why}`, { details, cause: error })
+    throw explain(error, link, result)
+  }
+}
+
+/** As configureLink, for a link of hardware, which is long in setting up, and may have to be asked again: `setUp` does it, and is waited for. */
+export async function configureSlowLink(
+  socket: NetlinkSocket,
+  netns: Netns,
+  link: Configured,
+  result: Result,
+  layer3: Layer3,
+  setUp: () => Promise<void>,
+): Promise<void> {
+  const { first, last } = stepsOf(link, result, layer3)
+  try {
+    prepare(netns, link, result, layer3)
+    socket.batch(first)
+    await setUp()
+    // Each rule once: the kernel keeps a second one of the same beside the first.
+    socket.batch(last)
+  } catch (error) {
+    throw explain(error, link, result)
   }
 }
 

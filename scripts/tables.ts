@@ -63,7 +63,7 @@ function errorsTable(): string {
 const tables: Record<string, string> = {
   'macvlan keys': keyTable(macvlanShape, macvlanKeyDocs),
   'ipvlan keys': keyTable(ipvlanShape(), ipvlanKeyDocs),
-  'sriov keys': keyTable(sriovShape, sriovKeyDocs),
+  'sriov keys': keyTable(sriovShape(), sriovKeyDocs),
   'ipam keys': keyTable(berthShape(), berthKeyDocs),
   'whereabouts keys': keyTable(whereaboutsShape(), whereaboutsKeyDocs),
   'host-local keys': keyTable(hostLocalShape(), hostLocalKeyDocs),

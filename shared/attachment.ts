@@ -7,3 +7,6 @@ export const describeKey = ({ network, containerId, ifName }: AttachmentKey): st
 
 export const sameKey = (a: AttachmentKey, b: AttachmentKey): boolean =>
   a.network === b.network && a.containerId === b.containerId && a.ifName === b.ifName
+
+/** In the place of a network, of what is the node's and not one attachment's: no network's name starts with a dot. */
+export const nodeNetwork = '.node'

@@ -50,3 +50,5 @@ function isoTime(timeMs: number): string {
   const [hours, minutes, seconds] = [part(3_600_000, 24), part(60_000, 60), part(1000, 60)]
   return `${isoDate(day)}T${padded(hours)}:${padded(minutes)}:${padded(seconds)}.${padded(part(1, 1000), 3)}Z`
 }
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -241,9 +241,9 @@ export function writeFully(fd: number, bytes: Uint8Array, position: number): voi
 /** As writeDurable, and nothing is on disk before somebody syncs it. */
 export const writeUnsynced = (path: string, content: string): void => closeSync(createFile(path, content))
 
-/** Replaces a file whole, for what may be lost at a power cut: nothing is synced. Callers hold a lock: the temporary name is one for all. */
-export function replaceUnsynced(path: string, content: string): void {
-  const temporary = `${dirname(path)}/.new,${basename(path)}`
+/** Replaces a file whole, for what may be lost at a power cut: nothing is synced. Callers hold a lock, for the temporary name is one for all, or have a suffix of their own. */
+export function replaceUnsynced(path: string, content: string, suffix = ''): void {
+  const temporary = `${dirname(path)}/.new,${basename(path)}${suffix}`
   writeUnsynced(temporary, content)
   renameSync(temporary, path)
 }

@@ -10,8 +10,20 @@ import { messageOf } from './message.ts'
 export class Undo {
   readonly #steps: { readonly name: string; readonly revert: () => void | Promise<void> }[] = []
 
+  readonly #kept = new DisposableStack()
+
   push(name: string, revert: () => void | Promise<void>): void {
     this.#steps.push({ name, revert })
+  }
+
+  /** What a step back holds until those below it have run, too. */
+  keep(held: Disposable): void {
+    this.#kept.use(held)
+  }
+
+  /** For a step back that fails: those below it stay undone, for whoever goes on there later. */
+  leaveRest(): void {
+    this.#steps.length = 0
   }
 
   /** Runs `work`; when it throws, takes back what it pushed and throws the same error on. */
@@ -26,6 +38,7 @@ export class Undo {
   }
 
   async #rollBack(): Promise<void> {
+    using _kept = this.#kept
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {
         await step.revert()

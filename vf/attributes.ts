@@ -10,7 +10,6 @@ import {
   namesOf,
   readVf,
   setVf,
-  setVfInTurn,
   spellAttribute,
   type VfAttributes,
   type VfOfPf,
@@ -25,6 +24,25 @@ export function findPfLink(host: NetlinkSocket, pf: string): Link | undefined {
   return name === undefined ? undefined : findLink(host, { name })
 }
 
+/** One that was refused, and why. */
+interface Refused {
+  readonly name: keyof VfAttributes
+  readonly cause: SystemError
+}
+
+/** Sets them one by one, up to the first that the kernel refuses; undefined when it takes all of them. */
+async function setInTurn(vf: VfOfPf, attributes: VfAttributes): Promise<Refused | undefined> {
+  for (const name of namesOf(attributes)) {
+    try {
+      await whileBusy(() => setVf(vf, { [name]: attributes[name] }))
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error
+      return { name, cause: error }
+    }
+  }
+  return undefined
+}
+
 /** Sets them in one message. Throws ERR_KERNEL that names the attribute which the PF refuses; those before it are set then. */
 export async function setAttributes(vf: VfOfPf, attributes: VfAttributes): Promise<void> {
   if (namesOf(attributes).length === 0) return
@@ -33,7 +51,7 @@ export async function setAttributes(vf: VfOfPf, attributes: VfAttributes): Promi
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     // The kernel stops at the first one that it refuses and does not say which. A second time they may all be taken.
-    const refused = await setVfInTurn(vf, attributes)
+    const refused = await setInTurn(vf, attributes)
     if (refused === undefined) return
     const what = `${attributeKeys[refused.name]} ${spellAttribute(refused.name, attributes)}`
     const meanings: Record<string, string> = { ENOTSUP: 'its driver does not offer it: ' }
@@ -47,6 +65,13 @@ function wantedBack({ before, set }: Holding): VfAttributes {
   return Object.fromEntries(namesOf(set).map((name) => [name, before[name]]))
 }
 
+/** A PF that is gone took its VFs along; one that is elsewhere still has what it was told. Throws ERR_KERNEL for the latter. */
+function missPf(address: string, pf: string): void {
+  const stays = `the PF "${pf}" of "${address}" has no interface here: what it was told of the VF stays`
+  if (readPciDevice(pf) !== undefined) throw new CniError('ERR_KERNEL', `Cannot give back "${address}": ${stays}`)
+  log('warn', stays)
+}
+
 /**
  * Tells the PF again what it had for the VF. Throws ERR_KERNEL for what it refuses and has not got; all the rest is done then. A PF that
  * is gone is a warning: its VFs went with it.
@@ -55,12 +80,12 @@ export async function restoreAttributes(host: NetlinkSocket, holding: Holding): 
   const { pf, address } = holding
   if (pf === undefined) return undefined
   const link = findPfLink(host, pf.address)
+  const wanted = wantedBack(holding)
   if (link === undefined) {
-    log('warn', `the PF "${pf.address}" of "${address}" has no interface: what it was told of the VF stays`)
+    if (namesOf(wanted).length > 0) missPf(address, pf.address)
     return undefined
   }
   const vf = { pfIndex: link.index, pfName: link.name, vf: pf.vf }
-  const wanted = wantedBack(holding)
   if (namesOf(wanted).length === 0) return vf
   try {
     await whileBusy(() => setVf(vf, wanted))

@@ -37,5 +37,6 @@ export async function giveBack(holding: Holding, root = ''): Promise<void> {
   const netdev = original !== undefined && hasNetdev ? await bringHome(holding, original, root) : undefined
   const vf = await restoreAttributes(host, holding)
   if (netdev === undefined || original === undefined) return
-  await restoreNetdev(netdev, original, vf)
+  // Only what is in the holding is set back after a kill.
+  await restoreNetdev(netdev, original, holding.set.trust === undefined ? undefined : vf)
 }

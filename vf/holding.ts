@@ -38,6 +38,7 @@ function makeSchema() {
         mtuBytes: count,
         up: z.boolean(),
         allMulticast: z.boolean(),
+        promiscuous: z.boolean(),
         alternativeNames: z.array(text),
         driver: optionalText,
         podIndex: index,

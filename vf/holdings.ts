@@ -138,6 +138,7 @@ export class Holdings {
 
   setFirstLooks(looks: ReadonlyMap<string, number>): void {
     const text = [...looks].map(([name, ms]) => `${ms} ${name}\n`).join('')
-    inDirectory(this.#path, () => replaceUnsynced(this.#at(looksName), text))
+    // Two sweeps at once must not write into one file.
+    inDirectory(this.#path, () => replaceUnsynced(this.#at(looksName), text, `,${process.pid}`))
   }
 }

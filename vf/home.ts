@@ -1,5 +1,4 @@
 /** Bringing a VF's interface back to the node, wherever it is by now, under the name and with the properties that it had. */
-import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { readBootId } from '../shared/host/boot.ts'
 import { SystemError } from '../shared/host/libc.ts'
@@ -14,10 +13,10 @@ import {
   type Netdev,
 } from '../shared/host/netdevs.ts'
 import { type Netns, nodeNetns, openNetnsIfAny, sameNetns } from '../shared/host/netns.ts'
-import { bindDriver, readPciDevice, unbindDriver } from '../shared/host/pci.ts'
+import { bindDriver, netdevNames, readPciDevice, unbindDriver } from '../shared/host/pci.ts'
 import type { VfOfPf } from '../shared/host/vf-attributes.ts'
 import { log } from '../shared/log.ts'
-import { pause, pollMs, whileBusy } from './busy.ts'
+import { untilSeen, whileBusy } from './busy.ts'
 import type { Holding } from './holding.ts'
 import { settleMac } from './mac.ts'
 
@@ -30,18 +29,11 @@ const anyName = 'dev%d'
 
 /** The device's interface in the node's namespace. */
 async function findAtHome(address: string): Promise<Netdev | undefined> {
-  const [name] = readPciDevice(address)?.netdevs ?? []
+  const [name] = netdevNames(address)
   return name === undefined ? undefined : await findNetdev(nodeNetns(), { name })
 }
 
-async function awaitAtHome(address: string): Promise<Netdev | undefined> {
-  const deadlineMs = monotonicMs() + homeMaxMs
-  for (;;) {
-    const found = await findAtHome(address)
-    if (found !== undefined || monotonicMs() >= deadlineMs) return found
-    await pause(pollMs)
-  }
-}
+const awaitAtHome = (address: string): Promise<Netdev | undefined> => untilSeen(() => findAtHome(address), homeMaxMs)
 
 /**
  * The namespace of the pod that holds the VF, while anything still uses it: `root` leads to the root directory of whoever named its
@@ -119,8 +111,8 @@ async function leavePod(holding: Holding, original: Original, root: string): Pro
   }
 }
 
-/** Brings the interface home. Throws ERR_KERNEL when it does not come. */
-export async function bringHome(holding: Holding, original: Original, root: string): Promise<Netdev> {
+/** Brings the interface home; undefined when the device has got another driver meanwhile, which makes none. Throws ERR_KERNEL when it does not come. */
+export async function bringHome(holding: Holding, original: Original, root: string): Promise<Netdev | undefined> {
   const { address } = holding
   const device = readPciDevice(address)
   // Killed between the two halves of making it anew.
@@ -129,6 +121,10 @@ export async function bringHome(holding: Holding, original: Original, root: stri
   const found = await awaitAtHome(address)
   if (found !== undefined) return found
   const driver = readPciDevice(address)?.driver
+  if (driver !== undefined && driver !== original.driver) {
+    log('warn', `"${address}" has the driver "${driver}" by now: its interface cannot be restored`)
+    return undefined
+  }
   const made = driver === undefined ? undefined : await remake(address, driver)
   if (made !== undefined) return made
   throw new CniError('ERR_KERNEL', `Cannot give back "${address}": its interface does not come home`)
@@ -157,14 +153,14 @@ async function restoreNames(netdev: Netdev, original: Original): Promise<void> {
 export async function restoreNetdev(netdev: Netdev, original: Original, vf: VfOfPf | undefined): Promise<void> {
   const home = nodeNetns()
   const { index } = netdev
-  const { mtuBytes, mac, up, allMulticast } = original
+  const { mtuBytes, mac, up, allMulticast, promiscuous } = original
   try {
     // Neither a name nor a MAC can be changed on every interface that is up.
     if (netdev.up) await changeNetdev(home, index, { up: false })
     await restoreNames(netdev, original)
     if (netdev.mtuBytes !== mtuBytes) await changeNetdev(home, index, { mtuBytes })
     if ((await findNetdev(home, { index }))?.mac !== mac) await settleMac(home, { index, name: original.name }, mac, vf)
-    await whileBusy(() => changeNetdev(home, index, { up, allMulticast }))
+    await whileBusy(() => changeNetdev(home, index, { up, allMulticast, promiscuous }))
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot restore "${original.name}": ${error.message}`, { cause: error })

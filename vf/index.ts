@@ -1,6 +1,6 @@
 /** The door to who holds which VF: taking one, giving it back, and telling whether anybody still uses it. */
 export { findPfLink, setAttributes } from './attributes.ts'
-export { whileBusy } from './busy.ts'
+export { settleMaxMs, untilSeen, whileBusy } from './busy.ts'
 export { giveBack } from './give-back.ts'
 export type { Holding } from './holding.ts'
 export { holdingFormat } from './holding.ts'

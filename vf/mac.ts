@@ -2,13 +2,16 @@
  * Giving a VF's interface a MAC (docs/decisions/012-vf.md). Drivers differ in who may: some take the PF's word at their next reset and
  * need no telling, most take the same MAC that the PF has, and igbvf takes none that the PF has not left to it, unless it is trusted.
  */
-import { monotonicMs } from '../shared/clock.ts'
+import { monotonicMs, pause } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { SystemError } from '../shared/host/libc.ts'
 import { changeNetdev, findNetdev } from '../shared/host/netdevs.ts'
 import type { Netns } from '../shared/host/netns.ts'
 import { readVf, setVf, type VfOfPf } from '../shared/host/vf-attributes.ts'
-import { pause, pollMs, settleMaxMs } from './busy.ts'
+import { isBusy, pollMs, settleMaxMs, whileBusy } from './busy.ts'
+
+/** A VF that resets itself takes the PF's MAC meanwhile, and no trust is needed. */
+const pollsBeforeTrust = 3
 
 /** Tries once; undefined when the interface has the MAC then, else why not. */
 async function trial(netns: Netns, index: number, mac: string): Promise<SystemError | 'other' | undefined> {
@@ -24,7 +27,10 @@ async function trial(netns: Netns, index: number, mac: string): Promise<SystemEr
   return found?.mac === mac ? undefined : (refusal ?? 'other')
 }
 
-/** As a trusted one the VF may choose. Only ever done while its interface is the node's. */
+/**
+ * As a trusted one the VF may choose. Only ever done while its interface is the node's, and what the holding has of trust is set back
+ * after a kill.
+ */
 async function trialTrusted(netns: Netns, index: number, mac: string, vf: VfOfPf): Promise<boolean> {
   if ((await readVf(vf))?.trust !== false) return false
   try {
@@ -36,13 +42,13 @@ async function trialTrusted(netns: Netns, index: number, mac: string, vf: VfOfPf
   try {
     return (await trial(netns, index, mac)) === undefined
   } finally {
-    await setVf(vf, { trust: false })
+    await whileBusy(() => setVf(vf, { trust: false }))
   }
 }
 
 /**
- * Gives the interface a MAC, which its PF, if one can be seen, has for it already. Throws ERR_KERNEL with the kernel's words when
- * neither the driver nor the PF makes it so in time.
+ * Gives the interface a MAC, which its PF has for it already. `vf`: the PF may be asked to trust the VF meanwhile. Throws ERR_KERNEL with
+ * the kernel's words when neither the driver nor the PF makes it so in time.
  */
 export async function settleMac(
   netns: Netns,
@@ -51,10 +57,14 @@ export async function settleMac(
   vf: VfOfPf | undefined,
 ): Promise<void> {
   const deadlineMs = monotonicMs() + settleMaxMs
-  for (let isFirst = true; ; isFirst = false) {
+  let isTried = false
+  for (let polls = 0; ; polls++) {
     const refusal = await trial(netns, netdev.index, mac)
     if (refusal === undefined) return
-    if (isFirst && vf !== undefined && (await trialTrusted(netns, netdev.index, mac, vf))) return
+    if (vf !== undefined && !isTried && polls >= pollsBeforeTrust && !isBusy(refusal)) {
+      isTried = true
+      if (await trialTrusted(netns, netdev.index, mac, vf)) return
+    }
     if (monotonicMs() < deadlineMs) {
       await pause(pollMs)
       continue

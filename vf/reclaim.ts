@@ -37,10 +37,17 @@ export function inUseNow(): (holding: Holding) => boolean {
 }
 
 /** Gives back what nobody uses any more; false when somebody does, or it has another life by now. Errors: those of giveBack. */
-export async function reclaim(holdings: Holdings, holding: Holding, hold: Hold): Promise<boolean> {
+export async function reclaim(
+  holdings: Holdings,
+  holding: Holding,
+  hold: Hold,
+  isUsed: (holding: Holding) => boolean = isInUse,
+): Promise<boolean> {
+  // Who waits for the call of a living pod may wait long.
+  if (isUsed(holding)) return false
   using _held = await hold(holding)
   const now = holdings.find(holding.address)
-  if (now === undefined || !sameHolding(now, holding) || isInUse(now)) return false
+  if (now === undefined || !sameHolding(now, holding) || isUsed(now)) return false
   await giveBack(now)
   holdings.remove(now)
   return true
@@ -83,6 +90,7 @@ async function reclaimEach(holdings: Holdings, due: readonly Holding[], hold: Ho
 /** Looks once, and gives back what an earlier look found gone as well. Those of an earlier boot are nobody's at once. */
 export async function sweepVfs(holdings: Holdings, { nowMs, graceMs, dryRun, hold }: SweepWish): Promise<SweptVfs> {
   const { holdings: all, damaged } = holdings.list()
+  for (const path of damaged) log('warn', `"${path}" is not a whole holding: its VF is nobody's until a person looks`)
   const isUsed = inUseNow()
   const gone = all.filter((holding) => !isUsed(holding))
   const firstLooks = gone.length > 0 ? holdings.firstLooks() : new Map<string, number>()

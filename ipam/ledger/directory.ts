@@ -16,7 +16,7 @@ import {
   parseAttachmentName,
 } from './names.ts'
 import { type AttachmentRecord, holdsAddress, parseRecord, recordKey } from './record.ts'
-import type { Kept, Listing } from './store.ts'
+import type { DamagedRecord, Kept, Listing } from './store.ts'
 
 /** Far more than the longest record; what is larger is not one of ours. */
 const fileMaxBytes = 1024 * 1024
@@ -126,10 +126,11 @@ export class LeaseDirectory {
   }
 
   /** All attachments' records, one read at a time, for who may have seen enough before the last one. */
-  *records(): Generator<AttachmentRecord | 'damaged', void> {
+  *records(): Generator<AttachmentRecord | DamagedRecord, void> {
     for (const name of this.eachName()) {
       const record = isAttachmentName(name) ? this.#recordNamed(name) : undefined
-      if (record !== undefined) yield record
+      if (record === 'damaged') yield { damaged: name, key: parseAttachmentName(name) }
+      else if (record !== undefined) yield record
     }
   }
 

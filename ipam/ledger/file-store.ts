@@ -38,6 +38,7 @@ import { recoverLeases } from './recover.ts'
 import { dropLeftOver, replaceRecord, settle } from './replace.ts'
 import { Spares } from './spares.ts'
 import {
+  type DamagedRecord,
   type Finding,
   isAhead,
   isExpired,
@@ -153,7 +154,7 @@ export class FileStore implements Store {
 
   list = (): Listing => this.#files.list()
 
-  records = (): Iterable<AttachmentRecord | 'damaged'> => this.#files.records()
+  records = (): Iterable<AttachmentRecord | DamagedRecord> => this.#files.records()
 
   order(space: string, span: Span): Order {
     makeDirectory(this.#orders)

@@ -55,6 +55,14 @@ export interface OrderWish {
 }
 
 /** For a process that serves many calls at once. */
+/** A file that should be an attachment's record and cannot be read as one. */
+export interface DamagedRecord {
+  /** The file's name. */
+  readonly damaged: string
+  /** The attachment whose it is by that name. */
+  readonly key: AttachmentKey | undefined
+}
+
 export interface StoreOptions {
   /** How long locked() and hold() wait for others of this host; not given: as long as a runtime has patience. */
   readonly waitMs?: number
@@ -151,7 +159,7 @@ export interface Store extends Disposable {
   list(): Listing
 
   /** All attachments' records, one read at a time, for who may have seen enough before the last one. */
-  records(): Iterable<AttachmentRecord | 'damaged'>
+  records(): Iterable<AttachmentRecord | DamagedRecord>
 
   /** When a sweep first found something gone, by whatever it calls it; milliseconds since the epoch. */
   firstLooks(host: string): Map<string, number>

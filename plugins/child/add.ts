@@ -20,6 +20,7 @@ import { fromIp, macOfResult } from '../mac.ts'
 import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
 import { type ChildConfig, withPlan } from './config.ts'
+import { inWords, isUnknownKind } from './kernel-error.ts'
 import type { ChildKind } from './kind.ts'
 import { lookUpMaster, type Master } from './master.ts'
 import { ensureVlan } from './own-vlan.ts'
@@ -44,11 +45,8 @@ function create<Config extends ChildConfig>(
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     if (error.code === 'EEXIST') refuseTakenName(spec.name)
-    const meanings: Record<string, string> = { ENOTSUP: `the kernel has no ${kind.name}: `, EBUSY: kind.whyBusy }
-    const why = `${meanings[error.code] ?? ''}${error.message}`
-    throw new CniError('ERR_KERNEL', `Cannot create "${spec.name}" on master "${master.name}": ${why}`, {
-      cause: error,
-    })
+    const why = isUnknownKind(error) ? `: the kernel has no ${kind.name}` : error.code === 'EBUSY' ? kind.whyBusy : ''
+    throw inWords(error, `Cannot create "${spec.name}" on master "${master.name}"${why}`)
   }
 }
 
@@ -105,9 +103,9 @@ async function dress<Config extends ChildConfig>(
 
 /** Of an attachment that was claimed before, DEL goes by what was recorded then. */
 function refuseOtherLink({ key }: Request, chosen: RecordedLink, recorded: RecordedLink): void {
-  const isOfKind = chosen.ipvlan === undefined || recorded.ipvlan !== undefined
-  if (isOfKind && (chosen.vlan === undefined || chosen.vlan === recorded.vlan)) return
-  const why = 'an earlier call claimed its addresses for a link of another kind or master'
+  const [wanted, had] = [chosen.ipvlan, recorded.ipvlan]
+  if (chosen.vlan === recorded.vlan && wanted?.master === had?.master && wanted?.mode === had?.mode) return
+  const why = 'an earlier call claimed its addresses for a link of another kind, mode or master'
   const details = 'a DEL of the attachment releases it'
   throw new CniError('ERR_CONFLICT', `Cannot create "${key.ifName}": ${why}`, { details })
 }
@@ -139,7 +137,7 @@ export async function add<Config extends ChildConfig>(
 
   return await Undo.guard(async (undo) => {
     const claimed = await timed('claim', async () => {
-      using _reserved = await kind.reserve?.(config, planned, request, deps)
+      using _reserved = await kind.reserve?.(home, config, planned, request, deps)
       return await claimFor(request, deps, plan, netns, chosen, undo)
     })
     const { result, link, fresh } = claimed

@@ -19,12 +19,13 @@ function checkLink<Config extends ChildConfig>(
   master: Link,
   attached: ResultInterface,
 ): void {
-  const { mac } = attached
   const name = `"${link.name}"`
   if (link.kind !== kind.name)
     differ(`Link ${name}`, `a ${link.kind || 'physical'} link`, `a link of kind ${kind.name}`)
   if (kind.modeOf(link) !== config.mode) differ(`Mode of ${name}`, String(kind.modeOf(link)), config.mode)
   if (link.parentIndex !== master.index) differ(`Master of ${name}`, `link ${link.parentIndex}`, `"${master.name}"`)
+  // One that has its master's MAC has another one when the master has.
+  const mac = kind.hasOwnMac ? attached.mac : master.mac
   if (mac !== undefined && link.mac !== mac.toLowerCase()) differ(`MAC of ${name}`, link.mac, mac)
   const mtuBytes = config.mtuBytes ?? attached.mtu
   if (mtuBytes !== undefined && link.mtuBytes !== mtuBytes) {

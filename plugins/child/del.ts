@@ -83,6 +83,7 @@ export async function del<Config extends ChildConfig>(
   await timed('host access', () => kind.hostAccess?.withdraw(request, deps, record, previous, holdIfRoom))
   using netns = openOwnNetns(request, record, deps)
   if (netns !== undefined) await timed('remove', () => removeLink(netns, request, deps, record, previous, kind.name))
-  await timed('vlan', () => dropVlanOf(kind, request, deps, record, holdIfRoom))
+  // Held until the record is gone: who looks next is not to take it for somebody's.
+  using _vlan = await timed('vlan', () => dropVlanOf(kind, request, deps, record, holdIfRoom))
   await timed('release', () => release(request, deps))
 }

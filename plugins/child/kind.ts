@@ -34,15 +34,21 @@ export interface ChildKind<Config extends ChildConfig> {
   recorded(config: Config, master: Link): Partial<RecordedLink>
 
   /**
-   * Refuses what other attachments of the master leave no room for, and lets no other be recorded until it is disposed of: then
-   * this one is. Throws ERR_CONFLICT and ERR_TRY_AGAIN.
+   * Refuses what other links of the master, in whose namespace `home` is, leave no room for, and lets no other be recorded until it is disposed of: then
+   * this one is. Undefined where there is nobody to keep waiting. Throws ERR_CONFLICT and ERR_TRY_AGAIN.
    */
-  reserve?(config: Config, master: Link, request: Request, deps: Deps): Promise<Disposable>
+  reserve?(
+    home: NetlinkSocket,
+    config: Config,
+    master: Link,
+    request: Request,
+    deps: Deps,
+  ): Promise<Disposable | undefined>
 
   /** Creates the link and leaves it down. Throws SystemError. */
   create(socket: NetlinkSocket, spec: ChildSpec & { readonly mac: string }, config: Config): void
 
-  /** Why the kernel refused to create it with EBUSY. */
+  /** Why the kernel refused to create it with EBUSY; follows the words that say what failed. */
   readonly whyBusy: string
 
   modeOf(link: Link): string | undefined

@@ -1,16 +1,22 @@
 /** The link that others are made on: the one named or that of the default route, or of one of these the link of a VLAN. */
 import { CniError } from '../../shared/cni/errors.ts'
+import type { Request } from '../../shared/cni/request.ts'
 import { addressesOf, type ListedAddress, listAddresses, lookUpAddresses } from '../../shared/host/addresses.ts'
 import { findLink, type Link, linksOf, lookUpLink, saysNoLink } from '../../shared/host/links.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
 import { defaultRouteLink } from '../../shared/host/routes.ts'
+import { log } from '../../shared/log.ts'
+import { messageOf } from '../../shared/message.ts'
+import { Declined, type Deps } from '../deps.ts'
 import { findOpenstackLink, isOpenstackName } from '../openstack/port.ts'
-import type { ChildConfig } from './config.ts'
+import { type ChildConfig, withPlan } from './config.ts'
 import { findVlan, isOwnVlan, plannedVlan, refuseOther, splitVlanName } from './vlan.ts'
 
 export interface Master extends Link {
   /** Set of a VLAN link that Berth makes and removes: whether it is there. */
   readonly own?: 'there' | 'missing'
+  /** Of one that is missing: the MAC that it is to have, where that is not its parent's. */
+  readonly ownMac?: string | undefined
 }
 
 const asFound = (link: Link, { masterInContainer }: ChildConfig): Master =>
@@ -64,21 +70,30 @@ function findNamed(socket: NetlinkSocket, name: string, config: ChildConfig, kno
   if (parent === undefined) {
     return refuse(`Cannot create master "${name}": ${where(config)} has no link "${named.parent}" for VLAN ${named.id}`)
   }
-  if (createVlan) return toBeMade(socket, parent, named.id, config, name)
+  if (createVlan) {
+    const found = findVlan(socket, parent, named.id)
+    return found === undefined ? toBeMade(socket, parent, named.id, config, name) : asFound(found, config)
+  }
   const why = `${where(config)} has no such link, and none is made without "createVlan": true`
   return refuse(`Cannot find master "${name}": ${why}`)
 }
 
 /** The link of an OpenStack network; its port may be in a VLAN of the link. */
 function findByNetwork(socket: NetlinkSocket, name: string, config: ChildConfig): Master {
-  const { link, vlan } = findOpenstackLink(socket, name, config.metadata)
+  const { link, vlan, vlanMac } = findOpenstackLink(socket, name, config.metadata)
   if (config.createVlan && config.vlan === undefined && vlan === 0) {
     refuse(`Cannot use createVlan: master "${name}" is in no VLAN of "${link.name}", and there is no "vlan"`)
   }
   if (vlan !== 0 && config.vlan !== undefined && config.vlan !== vlan) {
     refuse(`Cannot attach to vlan ${config.vlan}: master "${name}" is in VLAN ${vlan} of "${link.name}"`)
   }
-  return vlanOn(socket, link, config.vlan ?? vlan, config)
+  const master = vlanOn(socket, link, config.vlan ?? vlan, config)
+  if (vlan === 0 || vlanMac === undefined) return master
+  if (master.own === 'missing') return { ...master, mac: vlanMac, ownMac: vlanMac }
+  if (master.mac !== vlanMac) {
+    log('warn', `"${master.name}" has MAC ${master.mac}, and the port of master "${name}" is ${vlanMac}`)
+  }
+  return master
 }
 
 /**
@@ -93,6 +108,26 @@ export function findMaster(socket: NetlinkSocket, config: ChildConfig): Master {
     : findNamed(socket, master, config)
 }
 
+/**
+ * The master that a call's config asks for, where no record tells; undefined, with a warning that `what` is not looked for, when it cannot
+ * be told. Throws Declined.
+ */
+export function masterAskedFor(
+  host: NetlinkSocket,
+  readConfig: (request: Request) => ChildConfig,
+  request: Request,
+  deps: Deps,
+  what: string,
+): Master | undefined {
+  try {
+    return findMaster(host, withPlan(readConfig(request), request, deps).config)
+  } catch (error) {
+    if (error instanceof Declined) throw error
+    log('warn', `no ${what} is looked for: ${messageOf(error)}`)
+    return undefined
+  }
+}
+
 /** A master, and for hostAccess which addresses the links beside it have. */
 interface LookedUp {
   readonly master: Master
@@ -103,7 +138,7 @@ interface LookedUp {
 export function lookUpMaster(socket: NetlinkSocket, config: ChildConfig): LookedUp {
   const { master: name, hostAccess } = config
   if (!hostAccess) return { master: findMaster(socket, config), addresses: [] }
-  if (name !== undefined) {
+  if (name !== undefined && !isOpenstackName(name)) {
     try {
       const answers = socket.batch([lookUpLink({ name }), lookUpAddresses()])
       const [link] = linksOf(answers)

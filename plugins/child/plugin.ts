@@ -15,7 +15,9 @@ import { collectVlan } from './own-vlan.ts'
 /** An ADD would succeed on a master that is down, and give its pod a wire that leads nowhere. */
 function checkMaster(host: NetlinkSocket, config: ChildConfig): void {
   const master = findMaster(host, config)
-  if (!master.up) throw new CniError('ERR_CONFIG', `Cannot use master "${master.name}": it is down`)
+  // One of our own is set up by ADD.
+  if (!master.up && master.own === undefined)
+    throw new CniError('ERR_CONFIG', `Cannot use master "${master.name}": it is down`)
 }
 
 export const childPlugin = <Config extends ChildConfig>(kind: ChildKind<Config>): Plugin => ({

@@ -87,6 +87,6 @@ export function plannedVlan(
   if (isOwnVlan(parent)) refuse(`"${parent.name}" was made by Berth, and goes with the last attachment of its own`)
   if (!parent.up) refuse(`"${parent.name}" is down`)
   const stacked = { kind: 'vlan', parentIndex: parent.index, parentElsewhere: false, vlanId: id }
-  const modes = { macvlanMode: undefined, ipvlanMode: undefined }
+  const modes = { macvlanMode: undefined, ipvlanMode: undefined, permanentMac: undefined }
   return { link: { ...parent, ...stacked, ...modes, name, index: ownIndex(parent, id) }, isThere: false }
 }

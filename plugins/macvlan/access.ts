@@ -8,7 +8,7 @@
 import { type Cidr, cidrSpan, type Family, familyBits, type Ip, sameIp, spanContains } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { Result } from '../../shared/cni/result.ts'
-import { formatMac, macBytes } from '../../shared/host/links.ts'
+import { formatMac, type Link, macBytes } from '../../shared/host/links.ts'
 import type { KernelRoute } from '../../shared/host/routes.ts'
 import type { Rule } from '../../shared/host/rules.ts'
 import type { Layer3 } from '../layer3.ts'
@@ -32,6 +32,15 @@ const hostLinkBit = 2 ** 30
 
 /** Its index, which nobody has to look up: made of the master's, and far above those of pods' links (shared/host/random.ts). */
 export const hostLinkIndex = (masterIndex: number): number => masterIndex ^ hostLinkBit
+
+/** Throws ERR_CONFIG for a master that is itself such a link, or has the index of one. */
+export function refuseHostLink({ name, index }: Link): void {
+  if (index < hostLinkBit) return
+  throw new CniError(
+    'ERR_CONFIG',
+    `Cannot use hostAccess with master "${name}": its index ${index} is that of a link of hostAccess`,
+  )
+}
 
 /**
  * The MAC of the node's own link: the same again whenever it is made, because pods keep it in mind. The master's with the

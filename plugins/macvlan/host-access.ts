@@ -6,19 +6,16 @@ import { keyValue } from '../../shared/cni/keys.ts'
 import type { AttachmentKey, Request } from '../../shared/cni/request.ts'
 import type { Result } from '../../shared/cni/result.ts'
 import { type ListedAddress, listAddresses } from '../../shared/host/addresses.ts'
-import { SystemError } from '../../shared/host/libc.ts'
 import type { Link } from '../../shared/host/links.ts'
 import { listNeighbours, type Neighbour, setNeighbour } from '../../shared/host/neighbours.ts'
 import type { NetlinkSocket, Step } from '../../shared/host/netlink.ts'
 import { addRoute, listRoutes, mainTable, setOwnRoute } from '../../shared/host/routes.ts'
 import { addRule, isSameRule, listRules } from '../../shared/host/rules.ts'
-import { log } from '../../shared/log.ts'
-import { messageOf } from '../../shared/message.ts'
 import type { Undo } from '../../shared/undo.ts'
 import type { RecordedLink } from '../addresses.ts'
-import { withPlan } from '../child/config.ts'
-import { findMaster } from '../child/master.ts'
-import { Declined, type Deps } from '../deps.ts'
+import { inWords } from '../child/kernel-error.ts'
+import { masterAskedFor } from '../child/master.ts'
+import type { Deps } from '../deps.ts'
 import type { Layer3 } from '../layer3.ts'
 import {
   familiesOf,
@@ -30,6 +27,7 @@ import {
   type Party,
   podAddresses,
   podRouting,
+  refuseHostLink,
 } from './access.ts'
 import { macvlanConfig } from './config.ts'
 import { findHostLink, hostLinkKey, nodeAddresses, tellHostLink, withdraw } from './host-link.ts'
@@ -76,6 +74,7 @@ export async function grantHostAccess(
     const why = 'an earlier call claimed its addresses without'
     throw new CniError('ERR_CONFLICT', `Cannot give "${link.name}" hostAccess: ${why}`, { details })
   }
+  refuseHostLink(master)
   const ips = nodeAddresses(host, master, addresses, familiesOf(result))
   const routes = hostRoutes(result, ips)
   const party = { mac: link.mac, addresses: podAddresses(result) }
@@ -98,12 +97,6 @@ export async function grantHostAccess(
   }
 }
 
-function inWords(error: unknown, what: string): unknown {
-  return error instanceof SystemError
-    ? new CniError('ERR_KERNEL', `${what}: ${error.message}`, { cause: error })
-    : error
-}
-
 const partyOf = ({ link, leases }: AttachmentRecord): Party => ({
   mac: link?.mac,
   addresses: leases.flatMap(({ address }) => parseCidr(address)?.ip ?? []),
@@ -123,15 +116,8 @@ function strayIn({ store }: Deps, masterIndex: number): (neighbour: Neighbour) =
 }
 
 /** The index of the configured master; undefined, with a warning, when it is not there: its host link went with it. */
-function masterIndexOf(host: NetlinkSocket, request: Request, deps: Deps): number | undefined {
-  try {
-    return findMaster(host, withPlan(macvlanConfig(request), request, deps).config).index
-  } catch (error) {
-    if (error instanceof Declined) throw error
-    log('warn', `no link of hostAccess is looked for: ${messageOf(error)}`)
-    return undefined
-  }
-}
+const masterIndexOf = (host: NetlinkSocket, request: Request, deps: Deps): number | undefined =>
+  masterAskedFor(host, macvlanConfig, request, deps, 'link of hostAccess')?.index
 
 const isAskedFor = ({ raw }: Request): boolean => keyValue(raw, 'hostAccess') === true
 

@@ -26,7 +26,7 @@ const macvlan: ChildKind<MacvlanConfig> = {
   recorded: ({ hostAccess }, master) => (hostAccess ? { hostAccess: master.index } : {}),
   create: (socket, spec, { mode, broadcastQueueLength }) =>
     createMacvlan(socket, { ...spec, mode, broadcastQueueLength }),
-  whyBusy: 'it has ipvlans, a link in mode "passthru", or is a port of a bridge or a bond: ',
+  whyBusy: ': it has ipvlans, a link in mode "passthru", or is a port of a bridge or a bond',
   modeOf: ({ macvlanMode }) => macvlanMode,
   hostAccess: {
     grant: grantHostAccess,

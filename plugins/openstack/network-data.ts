@@ -9,6 +9,8 @@ export interface Port {
   readonly mac: string
   /** 0: none. */
   readonly vlan: number
+  /** The MAC that it is to have in that VLAN, where it is another one than the link's. */
+  readonly vlanMac: string | undefined
 }
 
 /** Made when it is first needed: few nodes ever need it. */
@@ -20,6 +22,7 @@ const makeSchema = () =>
         type: textOrNone,
         ethernet_mac_address: optionalText,
         vlan_link: optionalText,
+        vlan_mac_address: optionalText,
         vlan_id: z.optional(z.int(z.gte(1), z.lte(4094))),
         bond_links: z.optional(texts),
       }),
@@ -28,6 +31,9 @@ const makeSchema = () =>
   })
 type NetworkData = z.output<ReturnType<typeof makeSchema>>
 type DataLink = NetworkData['links'][number]
+
+const macText = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/
+const macIn = (text: string | undefined): string | undefined => text?.toLowerCase().replaceAll('-', ':')
 
 const namesOf = (names: Iterable<string>): string => [...new Set(names)].map((name) => `"${name}"`).join(', ') || 'none'
 
@@ -55,7 +61,13 @@ export function portOfNetwork(data: unknown, uuid: string, path: string): Port {
   if (below.type === 'bond' || below.bond_links !== undefined) {
     return refuse(`its link "${below.id}" is a bond in ${where}: name the bond's own link`)
   }
-  const mac = below.ethernet_mac_address?.toLowerCase().replaceAll('-', ':')
+  const mac = macIn(below.ethernet_mac_address)
   if (mac === undefined) return refuse(`link "${below.id}" has no MAC in ${where}`)
-  return { mac, vlan: isVlan ? (link.vlan_id ?? 0) : 0 }
+  if (!isVlan) return { mac, vlan: 0, vlanMac: undefined }
+  const ofVlan = link.vlan_mac_address
+  const vlanMac = macIn(ofVlan)
+  if (vlanMac !== undefined && !macText.test(vlanMac)) {
+    return refuse(`the vlan_mac_address of link "${link.id}" is ${JSON.stringify(ofVlan)} in ${where}, and no MAC`)
+  }
+  return { mac, vlan: link.vlan_id ?? 0, vlanMac: vlanMac === mac ? undefined : vlanMac }
 }

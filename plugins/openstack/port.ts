@@ -92,7 +92,19 @@ function findPort(uuid: string, { folder, root }: MetadataPlace): Port {
 }
 
 /** Kinds that have the MAC of a link below them. */
-const stacked = ['vlan', 'macvlan', 'macvtap', 'ipvlan', 'ipvtap', 'bridge', 'bond', 'team', 'macsec', 'vrf']
+const stacked = [
+  'vlan',
+  'macvlan',
+  'macvtap',
+  'ipvlan',
+  'ipvtap',
+  'bridge',
+  'bond',
+  'team',
+  'macsec',
+  'vrf',
+  'openvswitch',
+]
 
 /** The port of the instance in the OpenStack network that `name` names. Throws ERR_CONFIG that names the network, and ERR_IO. */
 export function openstackPort(name: string, place: MetadataPlace): Port {
@@ -105,17 +117,20 @@ export function openstackPort(name: string, place: MetadataPlace): Port {
 const uuidOf = (name: string): string => name.slice(prefix.length).toLowerCase()
 
 /**
- * The link of the OpenStack network that `name` names, in the socket's namespace, and the VLAN of the port on it, 0 for none. Throws
+ * The link of the OpenStack network that `name` names, in the socket's namespace, the VLAN of the port on it, 0 for none, and its MAC there. Throws
  * ERR_CONFIG that names the network, and says where it was looked for; ERR_IO when metadata cannot be read.
  */
 export function findOpenstackLink(
   socket: NetlinkSocket,
   name: string,
   place: MetadataPlace,
-): { readonly link: Link; readonly vlan: number } {
-  const { mac, vlan } = openstackPort(name, place)
-  const [link, ...others] = listLinks(socket).filter((one) => one.mac === mac && !stacked.includes(one.kind))
-  if (link !== undefined && others.length === 0) return { link, vlan }
+): { readonly link: Link } & Pick<Port, 'vlan' | 'vlanMac'> {
+  const { mac, vlan, vlanMac } = openstackPort(name, place)
+  const links = listLinks(socket).filter(({ kind }) => !stacked.includes(kind))
+  // The NIC's own comes first: members of a bond have that of one of them, and anybody may give a link another one.
+  const byOwn = links.filter(({ permanentMac }) => permanentMac === mac)
+  const [link, ...others] = byOwn.length > 0 ? byOwn : links.filter((one) => one.mac === mac)
+  if (link !== undefined && others.length === 0) return { link, vlan, vlanMac }
   const names = [link, ...others].map((one) => `"${one?.name}"`).join(' and ')
   const why = link === undefined ? `no link has its MAC ${mac}` : `links ${names} have its MAC ${mac}`
   throw new CniError('ERR_CONFIG', `Cannot find OpenStack network "${uuidOf(name)}": ${why}`)

@@ -6,7 +6,7 @@ import type { Request } from '../../shared/cni/request.ts'
 import type { Result } from '../../shared/cni/result.ts'
 import { announce, awaitCarrier } from '../../shared/host/announce.ts'
 import { SystemError } from '../../shared/host/libc.ts'
-import { findLink } from '../../shared/host/links.ts'
+import { findLink, type Link } from '../../shared/host/links.ts'
 import {
   changeNetdev,
   dropAlternativeNames,
@@ -22,7 +22,7 @@ import { timed } from '../../shared/log.ts'
 import type { Undo } from '../../shared/undo.ts'
 import { type Holding, settleMac, whileBusy } from '../../vf/index.ts'
 import type { RecordedLink } from '../addresses.ts'
-import { awaitDetection, configureLink, removeRules } from '../configure.ts'
+import { awaitDetection, configureSlowLink, removeRules } from '../configure.ts'
 import type { Deps } from '../deps.ts'
 import { readAddress } from '../routing.ts'
 import { settleAddresses } from '../settle.ts'
@@ -31,8 +31,11 @@ import type { Device } from './device.ts'
 import { holdingsIn } from './take.ts'
 
 /** Drops those of the interface's alternative names that its pod has no room for: what it will be called there, and what others are. */
-async function makeNamesFree(pod: NetlinkSocket, { index, alternativeNames }: Netdev, name: string): Promise<void> {
-  const inTheWay = alternativeNames.filter((one) => one === name || findLink(pod, { name: one }) !== undefined)
+async function makeNamesFree(pod: Netns, { index, alternativeNames }: Netdev, name: string): Promise<void> {
+  const inTheWay: string[] = []
+  for (const one of alternativeNames) {
+    if (one === name || (await findNetdev(pod, { name: one })) !== undefined) inTheWay.push(one)
+  }
   await dropAlternativeNames(nodeNetns(), index, inTheWay)
 }
 
@@ -44,43 +47,48 @@ interface Arrival {
   readonly up: boolean
 }
 
-/** In one message; a VF that is busy has moved, and is then told the rest again where it is. */
-async function moveOver(move: Required<Move>, change: NetdevChange): Promise<void> {
+/**
+ * In one message; a VF that is busy has moved, and is then told the rest again where it is. An index that another interface of the pod has
+ * is EBUSY as well.
+ */
+async function moveOver(address: string, mac: string, move: Required<Move>, change: NetdevChange): Promise<void> {
   try {
     await moveNetdev(move, change)
   } catch (error) {
     const { to, newIndex: index } = move
     const isBusy = error instanceof SystemError && ['EBUSY', 'EAGAIN'].includes(error.code)
-    if (!isBusy || (await findNetdev(to, { index })) === undefined) throw error
+    const found = isBusy ? await findNetdev(to, { index }) : undefined
+    // Kernels before 5.14 do not say what device it is.
+    const isOurs = found?.device === undefined ? found?.mac === mac : found.device === address
+    if (!isOurs) throw error
     await whileBusy(() => changeNetdev(to, index, change))
   }
 }
 
-/** Gives the interface its MAC, and moves it into the pod with all else in one message. Returns the index that it has there. */
+/** Gives the interface its MAC, and moves it into the pod with all else in one message. Returns it as it is there. */
 async function moveIn(
   pod: NetlinkSocket,
   netns: Netns,
-  { pf }: Device,
+  { address, pf }: Device,
   netdev: Netdev,
   { name, index, mac, up }: Arrival,
   { mtuBytes, allMulticast }: SriovConfig,
-): Promise<number> {
+): Promise<Link> {
   try {
-    await makeNamesFree(pod, netdev, name)
+    await makeNamesFree(netns, netdev, name)
     if (mac !== undefined && mac !== netdev.mac) {
       if (netdev.up) await changeNetdev(nodeNetns(), netdev.index, { up: false })
       await settleMac(nodeNetns(), netdev, mac, pf?.vf)
     }
     const move = { from: nodeNetns(), index: netdev.index, to: netns, newIndex: index }
-    await moveOver(move, { name, mtuBytes, up, ...(allMulticast ? { allMulticast } : {}) })
+    await moveOver(address, mac ?? netdev.mac, move, { name, mtuBytes, up, ...(allMulticast ? { allMulticast } : {}) })
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
     throw new CniError('ERR_KERNEL', `Cannot move "${netdev.name}" to "${name}": ${error.message}`, { cause: error })
   }
   // Kernels before 5.13 choose an index themselves.
-  if (findLink(pod, { index }) !== undefined) return index
-  const found = findLink(pod, { name })
-  if (found !== undefined) return found.index
+  const found = findLink(pod, { index }) ?? findLink(pod, { name })
+  if (found !== undefined) return found
   throw new CniError('ERR_KERNEL', `Cannot find "${name}" in "${netns.path}": it has gone again`)
 }
 
@@ -114,27 +122,33 @@ interface Prepared {
   readonly link: RecordedLink
 }
 
-/** Moves the interface into the pod and configures it there; returns the addresses that it has. */
-export async function bringIn(netdev: Netdev, prepared: Prepared, undo: Undo): Promise<Result> {
-  const { request, deps, config, plan, netns, pod, device, holding, mac, result, link } = prepared
+/** Moves the interface into the pod and configures it there; returns it, and the addresses that it has. */
+export async function bringIn(
+  netdev: Netdev,
+  prepared: Prepared,
+  undo: Undo,
+): Promise<{ readonly link: Link; readonly result: Result }> {
+  const { request, deps, config, plan, netns, pod, device, holding, mac, result, link: recorded } = prepared
   const { layer3 } = config
   const name = request.key.ifName
-  const podIndex = holding.netdev?.podIndex ?? link.index
+  const podIndex = holding.netdev?.podIndex ?? recorded.index
   const isPlain = result.ips.length === 0 && layer3.acceptRA === undefined
   const arrival = { name, index: podIndex, mac, up: isPlain }
-  const index = await timed('move', () => moveIn(pod, netns, device, netdev, arrival, config))
+  const link = await timed('move', () => moveIn(pod, netns, device, netdev, arrival, config))
+  const { index } = link
   if (holding.netdev !== undefined && index !== podIndex) {
     holdingsIn(deps).replace({ ...holding, netdev: { ...holding.netdev, podIndex: index } })
   }
-  const moved = { name, index, mac: mac ?? netdev.mac }
+  const moved = { name, index, mac: link.mac }
   const settled = plan.probe
-    ? await timed('probe', () => settleAddresses(request, deps, plan, netns, pod, { ...moved, recorded: link }, result))
+    ? await timed('probe', () => settleAddresses(request, deps, plan, netns, pod, { ...moved, recorded }, result))
     : result
-  if (isPlain) return settled
+  if (isPlain) return { link, result: settled }
   const ips = settled.ips.map(({ address }) => readAddress(address).ip)
   if (layer3.sourceRouting !== undefined) undo.push('rules', () => removeRules(pod, index, ips))
-  await timed('configure', () => whileBusy(() => configureLink(pod, netns, moved, settled, layer3)))
+  const setUp = (): Promise<void> => whileBusy(() => changeNetdev(netns, index, { up: true }))
+  await timed('configure', () => configureSlowLink(pod, netns, moved, settled, layer3, setUp))
   if (layer3.announce) await timed('announce', () => announceLate(pod, netns, moved, ips))
   if (layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, moved, settled))
-  return settled
+  return { link, result: settled }
 }

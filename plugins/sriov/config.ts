@@ -17,34 +17,37 @@ import { type PfSelector, readPfSelector } from './pf.ts'
 const vlanMax = 4094
 const qosMax = 7
 
-const onOrOff = z.optional(z.enum(['', 'on', 'off']))
-
-export const sriovShape = {
-  deviceID: textOrNone,
-  pciBusID: textOrNone,
-  // Text or object; the schema of the latter is made when one is there.
-  pf: z.optional(z.unknown()),
-  openstackMetadata: textOrNone,
-  vlan: z.optional(z.int(z.gte(0), z.lte(vlanMax))),
-  vlanQoS: z.optional(z.int(z.gte(0), z.lte(qosMax))),
-  vlanProto: textOrNone,
-  mac: textOrNone,
-  spoofchk: onOrOff,
-  trust: onOrOff,
-  link_state: z.optional(z.enum(['', 'auto', 'enable', 'disable'])),
-  min_tx_rate: z.optional(uint32),
-  max_tx_rate: z.optional(uint32),
-  mtu: z._default(uint32, 0),
-  allmulti: z._default(z.boolean(), false),
-  vlanTrunk: z.optional(z.unknown()),
-  logLevel: textOrNone,
-  logFile: textOrNone,
-  ...layer3Shape,
+/** A function: each schema costs its making, and the calls of other plugins need none of these. */
+export const sriovShape = () => {
+  const onOrOff = z.optional(z.enum(['', 'on', 'off']))
+  return {
+    deviceID: textOrNone,
+    pciBusID: textOrNone,
+    // Text or object; the schema of the latter is made when one is there.
+    pf: z.optional(z.unknown()),
+    openstackMetadata: textOrNone,
+    vlan: z.optional(z.int(z.gte(0), z.lte(vlanMax))),
+    vlanQoS: z.optional(z.int(z.gte(0), z.lte(qosMax))),
+    vlanProto: textOrNone,
+    mac: textOrNone,
+    spoofchk: onOrOff,
+    trust: onOrOff,
+    link_state: z.optional(z.enum(['', 'auto', 'enable', 'disable'])),
+    min_tx_rate: z.optional(uint32),
+    max_tx_rate: z.optional(uint32),
+    mtu: z._default(uint32, 0),
+    allmulti: z._default(z.boolean(), false),
+    vlanTrunk: z.optional(z.unknown()),
+    logLevel: textOrNone,
+    logFile: textOrNone,
+    ...layer3Shape,
+  }
 }
-const schema = keyed(sriovShape)
+const makeSchema = () => keyed(sriovShape())
+let schema: ReturnType<typeof makeSchema> | undefined
 
 /** What the keys mean, for the README's table (scripts/tables.ts). */
-export const sriovKeyDocs: Record<keyof typeof sriovShape, string> = {
+export const sriovKeyDocs: Record<keyof ReturnType<typeof sriovShape>, string> = {
   deviceID:
     'PCI address of the VF, as a device plugin or a DRA driver hands it over; `runtimeConfig.deviceID` goes before it. It may be that of a NIC without a PF, as a guest has them',
   pciBusID: 'another name for `deviceID`',
@@ -85,7 +88,7 @@ export interface SriovConfig {
   readonly layer3: Layer3
 }
 
-type Keys = z.output<typeof schema>
+type Keys = z.output<ReturnType<typeof makeSchema>>
 
 function refuse(key: string, value: unknown, why: string): never {
   throw new CniError('ERR_CONFIG', `Cannot use ${key} ${JSON.stringify(value)}: ${why}`)
@@ -135,6 +138,7 @@ function addressOf({ raw }: Request, { deviceID, pciBusID }: Keys): string | und
 
 /** Reads the config. Throws ERR_CONFIG that names the key and the value. */
 export function sriovConfig(request: Request): SriovConfig {
+  schema ??= makeSchema()
   const keys = readKeys(schema, request.raw, '')
   if (keys.vlanTrunk !== undefined) {
     refuse('vlanTrunk', keys.vlanTrunk, 'the kernel has no interface for several VLANs of one VF')
@@ -172,7 +176,7 @@ export function withPlan(
 export function sriovKeyWarnings({ raw }: Request): string[] {
   const ignored = ['logLevel', 'logFile'].filter((key) => (keyValue(raw, key) ?? '') !== '')
   return [
-    ...nearMisses(raw, [...Object.keys(sriovShape), ...netConfKeys], ''),
+    ...nearMisses(raw, [...Object.keys(sriovShape()), ...netConfKeys], ''),
     ...ignored.map((key) => `"${key}" is ignored: log lines go to standard error, and BERTH_LOG says which`),
   ]
 }

@@ -1,6 +1,5 @@
 /** Which device an ADD is about, and what can be done with it. */
 import { CniError } from '../../shared/cni/errors.ts'
-import { listAddresses } from '../../shared/host/addresses.ts'
 import type { Link } from '../../shared/host/links.ts'
 import { findNetdev, type Netdev } from '../../shared/host/netdevs.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
@@ -13,11 +12,11 @@ import {
   readPciDevice,
   virtualFunctions,
 } from '../../shared/host/pci.ts'
-import { listRoutes } from '../../shared/host/routes.ts'
 import { attributeKeys, namesOf, type VfOfPf } from '../../shared/host/vf-attributes.ts'
 import { findPfLink, type Holding, type Holdings } from '../../vf/index.ts'
 import { findOpenstackLink, isOpenstackName, type MetadataPlace, openstackPort } from '../openstack/port.ts'
 import type { SriovConfig } from './config.ts'
+import { linkUses, ownUses } from './own-use.ts'
 import { type PfSelector, resolvePf } from './pf.ts'
 
 export interface Device {
@@ -64,20 +63,6 @@ export async function describeDevice(host: NetlinkSocket, address: string): Prom
   return { address, driver: device.driver, pf: pfOf(host, device), netdev: await netdevOf(device) }
 }
 
-/** fe80::/10, which every link has by itself. */
-const isLinkLocal = ({ ip }: ReturnType<typeof listAddresses>[number]): boolean =>
-  ip.family === 6 && ip.value >> 118n === 0xfe80n >> 6n
-
-/** What the node itself uses an interface for; undefined: for nothing. */
-function ownUse(host: NetlinkSocket, { index }: Netdev): string | undefined {
-  const leads = ([4, 6] as const).some((family) =>
-    listRoutes(host, family).some(({ destination, linkIndex }) => destination.prefix === 0 && linkIndex === index),
-  )
-  if (leads) return "the node's default route leads through it"
-  const address = listAddresses(host, index).find((one) => !isLinkLocal(one))
-  return address === undefined ? undefined : 'the node has an address on it'
-}
-
 /** Refuses what the device cannot be, before anything is changed. Throws ERR_CONFIG that names the value. */
 export function refuseOn(host: NetlinkSocket, config: SriovConfig, { address, pf, netdev }: Device): void {
   if (pf === undefined) {
@@ -85,9 +70,10 @@ export function refuseOn(host: NetlinkSocket, config: SriovConfig, { address, pf
     if (asked !== undefined) {
       refuse(address, `"${attributeKeys[asked]}" is for its PF to set, and no PF of it can be seen here`)
     }
-    const use = netdev && ownUse(host, netdev)
-    if (netdev !== undefined && use !== undefined) refuse(address, `"${netdev.name}" is the node's own: ${use}`)
   }
+  // The addresses of a VF that a config names are the config's to lose; the parts of a bond are not.
+  const use = netdev && (pf === undefined ? ownUses : linkUses)(host)(netdev)
+  if (netdev !== undefined && use !== undefined) refuse(address, `"${netdev.name}" is the node's own: ${use}`)
   const { mtuBytes } = config
   if (mtuBytes !== undefined && pf !== undefined && mtuBytes > pf.link.mtuBytes) {
     const why = `must be 0 to ${pf.link.mtuBytes}, the MTU of PF "${pf.link.name}"`
@@ -107,6 +93,12 @@ function networkNic(host: NetlinkSocket, name: string, held: readonly Holding[],
   const { link } = findOpenstackLink(host, name, place)
   return pciAddressOf(link.name) ?? refuse(`its link "${link.name}" is no PCI device`)
 }
+
+/** The NIC that had the name on the node, and has another one in a pod; undefined while the node has one of the name. */
+const nicInPod = (name: string, held: readonly Holding[]): string | undefined =>
+  name === '' || pciAddressOf(name) !== undefined
+    ? undefined
+    : held.find(({ netdev, pf }) => netdev?.name === name && pf === undefined)?.address
 
 /** The devices that a selector leaves a choice of, lowest first: the VFs of a PF, or a NIC that is none. */
 function devicesOf(selector: PfSelector): string[] {
@@ -129,17 +121,16 @@ export async function* candidates(
   const all = holdings.list().holdings
   const held = new Set(all.map(({ address }) => address))
   const { name: wanted } = selector
-  const isNetwork = isOpenstackName(wanted)
-  const devices = devicesOf(
-    isNetwork ? { ...selector, name: '', address: networkNic(host, wanted, all, place) } : selector,
-  )
+  const named = isOpenstackName(wanted) ? networkNic(host, wanted, all, place) : nicInPod(wanted, all)
+  const devices = devicesOf(named === undefined ? selector : { ...selector, name: '', address: named })
   if (devices.length === 0) {
     throw new CniError('ERR_CONFIG', `Cannot attach to pf ${JSON.stringify(selector.text)}: it has no VFs`)
   }
+  const ownUse = ownUses(host)
   for (const address of devices.filter((one) => !held.has(one))) {
     const [name] = netdevNames(address)
     const netdev = name === undefined ? undefined : await findNetdev(nodeNetns(), { name })
-    if (netdev !== undefined && ownUse(host, netdev) === undefined) yield address
+    if (netdev !== undefined && ownUse(netdev) === undefined) yield address
   }
   yield* devices.filter((one) => held.has(one))
 }

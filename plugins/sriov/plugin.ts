@@ -30,11 +30,16 @@ async function checkDevices(host: NetlinkSocket, config: SriovConfig, deps: Deps
   // A device plugin says which, and only to an ADD.
   if (pf === undefined) return
   const isInUse = inUseNow()
+  const { damaged } = holdings.list()
+  const isKept = (one: string): boolean => {
+    if (damaged.some((path) => path.includes(one))) return true
+    const holding = holdings.find(one)
+    return holding !== undefined && isInUse(holding)
+  }
   let isTaken = false
   try {
     for await (const one of candidates(host, pf, holdings, { folder, root: deps.root })) {
-      const holding = holdings.find(one)
-      if (holding !== undefined && isInUse(holding)) {
+      if (isKept(one)) {
         isTaken = true
         continue
       }

@@ -7,10 +7,21 @@ import type { Request } from '../../shared/cni/request.ts'
 import { readBootId, readHostIdentity } from '../../shared/host/boot.ts'
 import type { Netdev } from '../../shared/host/netdevs.ts'
 import type { NetlinkSocket } from '../../shared/host/netlink.ts'
-import type { Netns } from '../../shared/host/netns.ts'
+import { type Netns, sameNetns } from '../../shared/host/netns.ts'
 import { readVf, type VfAttributes } from '../../shared/host/vf-attributes.ts'
 import { log } from '../../shared/log.ts'
-import { giveBack, type Holding, Holdings, holdingFormat, reclaim } from '../../vf/index.ts'
+import { messageOf } from '../../shared/message.ts'
+import {
+  giveBack,
+  type Holding,
+  Holdings,
+  holdingFormat,
+  holdingsOf,
+  isInUse,
+  reclaim,
+  settleMaxMs,
+  untilSeen,
+} from '../../vf/index.ts'
 import type { Deps } from '../deps.ts'
 import type { SriovConfig } from './config.ts'
 import { candidates, type Device, describeDevice, refuseOn } from './device.ts'
@@ -18,22 +29,42 @@ import { candidates, type Device, describeDevice, refuseOn } from './device.ts'
 export const holdingsIn = ({ dataDir, store }: Deps): Holdings => new Holdings(dataDir, () => store.shared)
 
 /** Who holds the device, when that is another attachment whose pod may be there; whatever else stands in the way is given back first. */
-async function holderOf(address: string, { key }: Request, deps: Deps): Promise<Holding | undefined> {
+async function holderOf(
+  address: string,
+  { key }: Request,
+  deps: Deps,
+  { identity }: Netns,
+): Promise<Holding | undefined> {
   const holdings = holdingsIn(deps)
   const holding = holdings.find(address)
   if (holding === undefined) return undefined
   if (!sameKey(holding, key)) {
-    if (!(await reclaim(holdings, holding, deps.hold))) return holdings.find(address)
+    // The kernel gives a namespace's number to a later one. Our pod's is no other's; an interface in it is looked for.
+    const isUsed = (one: Holding): boolean =>
+      isInUse(one) &&
+      (one.netdev !== undefined || one.containerId === key.containerId || !sameNetns(one.netns, identity))
+    if (!(await reclaim(holdings, holding, deps.hold, isUsed))) return holdings.find(address)
     log('warn', `"${address}" was still held by ${describeKey(holding)}, whose pod is gone: it was given back`)
     return undefined
   }
-  // A call of this attachment was killed.
-  await giveBack(holding, deps.root)
-  holdings.remove(holding)
+  await takeBack(holding, deps)
   return undefined
 }
 
-async function chooseFree(host: NetlinkSocket, config: SriovConfig, request: Request, deps: Deps): Promise<Device> {
+/** For a holding of this attachment: a call of it was killed. */
+async function takeBack(holding: Holding, deps: Deps): Promise<void> {
+  await giveBack(holding, deps.root)
+  holdingsIn(deps).remove(holding)
+}
+
+/** Of a PF with many VFs a bad one costs a warning, unless it is the last. */
+async function chooseFree(
+  host: NetlinkSocket,
+  config: SriovConfig,
+  request: Request,
+  deps: Deps,
+  netns: Netns,
+): Promise<Device> {
   const { pf, metadataFolder: folder } = config
   if (pf === undefined) {
     throw new CniError('ERR_CONFIG', 'Cannot attach: neither "deviceID" nor "pf" says which VF to take', {
@@ -41,9 +72,17 @@ async function chooseFree(host: NetlinkSocket, config: SriovConfig, request: Req
         'a device plugin hands "deviceID" over when the network has the annotation k8s.v1.cni.cncf.io/resourceName',
     })
   }
+  for (const own of holdingsOf(holdingsIn(deps), request.key)) await takeBack(own, deps)
+  let failure: unknown
   for await (const address of candidates(host, pf, holdingsIn(deps), { folder, root: deps.root })) {
-    if ((await holderOf(address, request, deps)) === undefined) return await describeDevice(host, address)
+    try {
+      if ((await holderOf(address, request, deps, netns)) === undefined) return await describeDevice(host, address)
+    } catch (error) {
+      log('warn', `"${address}" is passed over: ${messageOf(error)}`)
+      failure = error
+    }
   }
+  if (failure !== undefined) throw failure
   throw new CniError('ERR_EXHAUSTED', `Cannot attach to pf ${JSON.stringify(pf.text)}: none of its VFs is free`)
 }
 
@@ -53,24 +92,31 @@ export async function chooseDevice(
   config: SriovConfig,
   request: Request,
   deps: Deps,
+  netns: Netns,
 ): Promise<Device> {
   const { address } = config
-  const holder = address === undefined ? undefined : await holderOf(address, request, deps)
+  const holder = address === undefined ? undefined : await holderOf(address, request, deps, netns)
   if (holder !== undefined) {
     throw new CniError('ERR_TAKEN', `Cannot attach "${address}": held by ${describeKey(holder)}`)
   }
   const device =
-    address === undefined ? await chooseFree(host, config, request, deps) : await describeDevice(host, address)
+    address === undefined ? await chooseFree(host, config, request, deps, netns) : await describeDevice(host, address)
   refuseOn(host, config, device)
   return device
 }
 
-/** What the PF has for the VF; asked once in a call, and only when it matters. Throws ERR_CONFIG when it knows no such VF. */
-export async function readAttributes({ address, pf }: Device): Promise<VfAttributes> {
+/**
+ * What the PF has for the VF. One that is busy may leave a VF out: it is asked again, when something `isNeeded`. Throws ERR_KERNEL when it
+ * never says.
+ */
+export async function readAttributes({ address, pf }: Device, isNeeded: boolean): Promise<VfAttributes> {
   if (pf === undefined) return {}
-  const found = await readVf(pf.vf)
-  if (found !== undefined) return found
-  throw new CniError('ERR_CONFIG', `Cannot attach "${address}": its PF "${pf.link.name}" has no VF ${pf.vf.vf}`)
+  const found = await untilSeen(() => readVf(pf.vf), isNeeded ? settleMaxMs : 0)
+  if (found !== undefined || !isNeeded) return found ?? {}
+  throw new CniError(
+    'ERR_KERNEL',
+    `Cannot attach "${address}": its PF "${pf.link.name}" says nothing of VF ${pf.vf.vf}`,
+  )
 }
 
 /** Where the runtime wants to be told of the device (Device Information Specification 1.1.0). */
@@ -88,12 +134,13 @@ interface Taking {
   readonly deviceInfo: string | undefined
 }
 
-const originalOf = ({ name, mac, mtuBytes, up, allMulticast, alternativeNames }: Netdev) => ({
+const originalOf = ({ name, mac, mtuBytes, up, allMulticast, promiscuous, alternativeNames }: Netdev) => ({
   name,
   mac,
   mtuBytes,
   up,
   allMulticast,
+  promiscuous,
   alternativeNames: [...alternativeNames],
 })
 

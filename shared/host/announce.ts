@@ -4,7 +4,7 @@
  */
 import { closeSync, writeSync } from 'node:fs'
 import type { Ip } from '../address.ts'
-import { monotonicMs } from '../clock.ts'
+import { monotonicMs, pause } from '../clock.ts'
 import { isErrno } from '../disk.ts'
 import { log } from '../log.ts'
 import { messageOf } from '../message.ts'
@@ -15,7 +15,6 @@ import { insideNetns, type Netns } from './netns.ts'
 import { openPacket } from './sockets.ts'
 
 const pollMs = 5
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Waits until there is something at the other end of the cable; false when that takes longer than `maxMs`. */
 export async function awaitCarrier(socket: NetlinkSocket, index: number, maxMs: number): Promise<boolean> {

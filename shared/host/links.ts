@@ -13,10 +13,12 @@ export const IFLA = {
   IFNAME: 3,
   MTU: 4,
   LINK: 5,
+  MASTER: 10,
   LINKINFO: 18,
   NET_NS_FD: 28,
   EXT_MASK: 29,
   LINK_NETNSID: 37,
+  PERM_ADDRESS: 54,
 } as const
 export const IFLA_INFO = { KIND: 1, DATA: 2 } as const
 export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const
@@ -42,12 +44,16 @@ export interface Link {
   readonly index: number
   readonly name: string
   readonly mac: string
+  /** That a NIC was built with, or an emulated one made with; undefined of a link that has none. */
+  readonly permanentMac: string | undefined
   readonly mtuBytes: number
   readonly up: boolean
   /** Something is at the other end of the cable; a macvlan has its parent's. */
   readonly carrier: boolean
   readonly kind: string
   readonly parentIndex: number
+  /** Of the bond, bridge or switch that it is a port of; 0 when it is of none. */
+  readonly masterIndex: number
   /** The parent is in another namespace, where its index is another link's here. */
   readonly parentElsewhere: boolean
   readonly macvlanMode: MacvlanMode | undefined
@@ -79,16 +85,19 @@ export function readLink(answer: Answer): Link {
   const attributes = readAttributes(answer.body, ifinfomsgBytes)
   const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0)
   const data = readAttributes(info.get(IFLA_INFO.DATA) ?? Buffer.alloc(0), 0)
+  const permanent = attributes.get(IFLA.PERM_ADDRESS)
   const kind = cString(info.get(IFLA_INFO.KIND))
   return {
     index: answer.body.readInt32LE(4),
     name: cString(attributes.get(IFLA.IFNAME)),
     mac: formatMac(attributes.get(IFLA.ADDRESS) ?? Buffer.alloc(0)),
+    permanentMac: permanent && formatMac(permanent),
     mtuBytes: number(attributes.get(IFLA.MTU)),
     up: (answer.body.readUInt32LE(8) & IFF_UP) !== 0,
     carrier: (answer.body.readUInt32LE(8) & IFF_LOWER_UP) !== 0,
     kind,
     parentIndex: number(attributes.get(IFLA.LINK)),
+    masterIndex: number(attributes.get(IFLA.MASTER)),
     parentElsewhere: attributes.has(IFLA.LINK_NETNSID),
     macvlanMode: kind === 'macvlan' ? nameOf(macvlanModes, number(data.get(IFLA_MACVLAN.MODE))) : undefined,
     ipvlanMode: kind === 'ipvlan' ? nameOf(ipvlanModes, data.get(IFLA_IPVLAN.MODE)?.readUInt16LE(0)) : undefined,

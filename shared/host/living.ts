@@ -1,9 +1,10 @@
 /**
  * Whether anybody still uses a network namespace that a record names by device and inode, and nothing else is known of.
  *
- * A namespace lives through a process in it or a bind mount of it, and both are looked for. The other ways (an open
- * descriptor, a thread that went elsewhere than its process) are not those by which a runtime keeps a pod. Whoever asks
- * wants to free something: in doubt a namespace is in use.
+ * A namespace lives through a process in it, a bind mount of it or an open descriptor of it, and all three are looked for: who
+ * forgets to close one keeps a deleted pod's links, and what is sent to them, for minutes. The other ways (a socket, a thread that
+ * went elsewhere than its process) are not those by which a runtime keeps a pod. Whoever asks wants to free something: in doubt a
+ * namespace is in use.
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { type Ip, sameIp } from '../address.ts'
@@ -16,6 +17,9 @@ import { insideNetns, type NetnsIdentity, openNetnsIfAny, sameNetns } from './ne
 /** PROC_PID_INIT_INO of linux/proc_ns.h: the inode of the first PID namespace, the machine's own, since Linux 3.8. */
 const machinePidNamespace = 0xeffffffc
 
+/** Namespaces have inodes from here on (PROC_DYNAMIC_FIRST of fs/proc/generic.c); few files of a disk do. */
+const firstNamespaceInode = 0xf0000000
+
 /** The namespaces that were in use at one moment: make it after reading the records that it shall judge. */
 export interface Living {
   /** A path at which the namespace can be opened now; undefined when nobody was seen to use it, or nobody does any more. */
@@ -27,19 +31,29 @@ export interface Living {
   readonly complete: boolean
 }
 
-/** Looks at every process and mount once: some microseconds each. */
+/** Looks at every process and mount once, and at descriptors when it must: some microseconds each. */
 export function livingNamespaces(): Living {
   const mounts = readMounts()
   const processes = readProcesses()
   const paths = Map.groupBy([...mounts.found, ...processes.found], ({ ino }) => ino)
+  const isNode = seesNode(processes.pids)
+  // There are many, and what somebody runs in needs no look at them.
+  let read: Sightings | undefined
+  const descriptors = (): Sightings => (read ??= readDescriptors(processes.pids))
   return {
-    complete: mounts.complete && processes.complete && seesNode(processes.pids),
+    get complete() {
+      return mounts.complete && processes.complete && isNode && descriptors().complete
+    },
     find(identity) {
       const candidates = paths.get(identity.ino) ?? []
       const path = candidates.find(({ path }) => leadsTo(path, identity))?.path
-      if (path !== undefined || !candidates.some(({ mounted }) => mounted)) return path
+      if (path !== undefined) return path
       // A mount that is still listed but hidden under another one keeps its namespace alive, though it cannot be opened.
-      return readMounts().found.find(({ ino }) => ino === identity.ino)?.path
+      const isHidden = candidates.some(({ mounted }) => mounted)
+      const hidden = isHidden ? readMounts().found.find(({ ino }) => ino === identity.ino)?.path : undefined
+      return (
+        hidden ?? descriptors().found.find(({ ino, path }) => ino === identity.ino && leadsTo(path, identity))?.path
+      )
     },
   }
 }
@@ -145,6 +159,46 @@ function lookAt(directory: string): Look {
   } catch (error) {
     // One that has ended has no namespace; one that ends at this moment is refused, and then has gone.
     return isErrno(error, 'ENOENT', 'ESRCH') || !existsSync(directory) ? 'ended' : 'refused'
+  }
+}
+
+/** The network namespaces that processes have open. */
+function readDescriptors(pids: readonly string[]): Sightings {
+  const looks = pids.map(lookAtDescriptors)
+  const complete = looks.every((look, index) => look !== 'refused' || pids[index] === '1')
+  return { found: looks.flatMap((look) => (look === 'refused' ? [] : look)), complete }
+}
+
+/** What a descriptor of a bind mount of a namespace shows is a path, and later that of nothing; its inode stands beside it since Linux 5.14. */
+function inodeOf(directory: string, name: string): number | undefined {
+  const link = readlinkSync(`${directory}/fd/${name}`)
+  const own = /^net:\[(\d+)\]$/.exec(link)?.[1]
+  if (own !== undefined) return Number(own)
+  // Never stat(2): behind the path may be a server that does not answer.
+  const told = link.startsWith('/') ? /^ino:\s*(\d+)$/m.exec(readFileSync(`${directory}/fdinfo/${name}`, 'utf8')) : null
+  const ino = Number(told?.[1])
+  return ino >= firstNamespaceInode ? ino : undefined
+}
+
+function lookAtDescriptors(pid: string): Sighting[] | 'refused' {
+  const directory = `/proc/${pid}`
+  let isRefused = false
+  const refuse = (error: unknown): undefined => {
+    // One that was closed, or whose process has ended.
+    isRefused ||= !isErrno(error, 'ENOENT', 'ESRCH') && existsSync(directory)
+  }
+  const found = orElse(() => readdirSync(`${directory}/fd`), refuse)?.flatMap((name) => {
+    const ino = orElse(() => inodeOf(directory, name), refuse)
+    return ino === undefined ? [] : [{ ino, path: `${directory}/fd/${name}`, mounted: false }]
+  })
+  return isRefused ? 'refused' : (found ?? [])
+}
+
+function orElse<T>(work: () => T, onError: (error: unknown) => undefined): T | undefined {
+  try {
+    return work()
+  } catch (error) {
+    return onError(error)
   }
 }
 

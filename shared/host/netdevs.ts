@@ -2,7 +2,6 @@
  * Interfaces of hardware, which nobody can create where they are wanted: they are moved between namespaces, and take a new name, an
  * index, a MTU and flags along in the same message (linux/if_link.h). A move waits for the kernel's RCU, 16-60 ms: in a thread.
  */
-import { SystemError } from './libc.ts'
 import {
   cString,
   IFF_UP,
@@ -15,6 +14,7 @@ import {
   RTM_GETLINK,
   RTM_NEWLINK,
   readLink,
+  saysNoLink,
 } from './links.ts'
 import { type Answer, Message, netlinkFlags, readAttributes } from './netlink.ts'
 import type { Netns } from './netns.ts'
@@ -22,6 +22,7 @@ import { requestInThread } from './thread-request.ts'
 
 const RTM_NEWLINKPROP = 108
 const RTM_DELLINKPROP = 109
+const IFF_PROMISC = 0x100
 const IFF_ALLMULTI = 0x200
 const NLA_F_NESTED = 0x8000
 /** IFNAMSIZ of linux/if.h, without the zero at the end. */
@@ -31,6 +32,7 @@ const IFLA_MORE = { NEW_IFINDEX: 49, PROP_LIST: 52, ALT_IFNAME: 53, PARENT_DEV_N
 
 export interface Netdev extends Link {
   readonly allMulticast: boolean
+  readonly promiscuous: boolean
   readonly alternativeNames: readonly string[]
   /** The PCI address behind it; undefined where the kernel does not say. */
   readonly device: string | undefined
@@ -54,13 +56,11 @@ function readNetdev(answer: Answer): Netdev {
   return {
     ...readLink(answer),
     allMulticast: (flags & IFF_ALLMULTI) !== 0,
+    promiscuous: (flags & IFF_PROMISC) !== 0,
     alternativeNames: textsOf(attributes.get(IFLA_MORE.PROP_LIST) ?? Buffer.alloc(0), IFLA_MORE.ALT_IFNAME),
     device: cString(attributes.get(IFLA_MORE.PARENT_DEV_NAME)) || undefined,
   }
 }
-
-const isAbsent = (error: unknown): boolean =>
-  error instanceof SystemError && ['ENODEV', 'ERANGE', 'EINVAL'].includes(error.code)
 
 /** The interface of that index, or the one that has the name or is also called so; undefined when there is none. */
 export async function findNetdev(
@@ -77,7 +77,7 @@ export async function findNetdev(
     const [answer] = await requestInThread(netns, 'look up interface', message)
     return answer && readNetdev(answer)
   } catch (error) {
-    if (isAbsent(error)) return undefined
+    if (saysNoLink(error)) return undefined
     throw error
   }
 }
@@ -100,11 +100,17 @@ export interface NetdevChange {
   readonly mtuBytes?: number | undefined
   readonly up?: boolean | undefined
   readonly allMulticast?: boolean | undefined
+  readonly promiscuous?: boolean | undefined
 }
 
-function changeMessage(index: number, { name, mac, mtuBytes, up, allMulticast }: NetdevChange): Message {
-  const flags = (up === true ? IFF_UP : 0) | (allMulticast === true ? IFF_ALLMULTI : 0)
-  const change = (up === undefined ? 0 : IFF_UP) | (allMulticast === undefined ? 0 : IFF_ALLMULTI)
+function changeMessage(index: number, { name, mac, mtuBytes, up, allMulticast, promiscuous }: NetdevChange): Message {
+  const wanted: [number, boolean | undefined][] = [
+    [IFF_UP, up],
+    [IFF_ALLMULTI, allMulticast],
+    [IFF_PROMISC, promiscuous],
+  ]
+  const flags = wanted.reduce((sum, [flag, on]) => sum | (on === true ? flag : 0), 0)
+  const change = wanted.reduce((sum, [flag, on]) => sum | (on === undefined ? 0 : flag), 0)
   const message = new Message(RTM_NEWLINK).fixed(ifinfomsg(index, flags, change))
   if (name !== undefined) message.text(IFLA.IFNAME, name)
   if (mac !== undefined) message.attribute(IFLA.ADDRESS, macBytes(mac))

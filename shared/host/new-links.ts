@@ -35,7 +35,7 @@ export interface ChildSpec {
 function createChild(
   socket: NetlinkSocket,
   kind: string,
-  spec: ChildSpec & { readonly mac?: string },
+  spec: ChildSpec & { readonly mac?: string | undefined },
   fill: (data: Message) => void,
 ): void {
   const message = new Message(RTM_NEWLINK, netlinkFlags.create)
@@ -69,8 +69,13 @@ export function createIpvlan(socket: NetlinkSocket, spec: ChildSpec, mode: Ipvla
   createChild(socket, 'ipvlan', spec, (data) => data.u16(IFLA_IPVLAN.MODE, ipvlanModes[mode]))
 }
 
-/** Throws SystemError. It has its parent's MAC and MTU, and is in its namespace. */
-export function createVlan(socket: NetlinkSocket, spec: Omit<ChildSpec, 'mtuBytes' | 'netns'>, id: number): void {
+interface VlanSpec extends Omit<ChildSpec, 'mtuBytes' | 'netns'> {
+  /** Undefined: its parent's, now and whenever that gets another one. */
+  readonly mac: string | undefined
+}
+
+/** Throws SystemError. It has its parent's MTU, and is in its namespace. */
+export function createVlan(socket: NetlinkSocket, spec: VlanSpec, id: number): void {
   createChild(socket, 'vlan', { ...spec, mtuBytes: undefined, netns: undefined }, (data) => data.u16(IFLA_VLAN.ID, id))
 }
 

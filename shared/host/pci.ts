@@ -99,6 +99,8 @@ export function virtualFunctions(pf: string, sys = sysfs): VirtualFunction[] {
     .sort((a, b) => a.vf - b.vf)
 }
 
+const canHaveVfs = (device: string): boolean => Number(readAttribute(`${device}/sriov_totalvfs`) ?? 0) > 0
+
 /** What is at a PCI address; undefined when nothing is. */
 export function readPciDevice(address: string, sys = sysfs): PciDevice | undefined {
   const path = `${devicesPath(sys)}/${address}`
@@ -111,7 +113,7 @@ export function readPciDevice(address: string, sys = sysfs): PciDevice | undefin
     vendor: vendor.replace(/^0x/, ''),
     device: device.replace(/^0x/, ''),
     driver: targetName(`${path}/driver`),
-    isPf: Number(readAttribute(`${path}/sriov_totalvfs`) ?? 0) > 0,
+    isPf: canHaveVfs(path),
     physical: pf === undefined || own === undefined ? undefined : { address: pf, vf: own.vf },
     netdevs: netdevsOf(path),
   }
@@ -120,8 +122,8 @@ export function readPciDevice(address: string, sys = sysfs): PciDevice | undefin
 /** All devices that can have VFs. */
 export function physicalFunctions(sys = sysfs): PciDevice[] {
   return namesIn(devicesPath(sys))
-    .map((address) => readPciDevice(address, sys))
-    .filter((device): device is PciDevice => device?.isPf === true)
+    .filter((address) => canHaveVfs(`${devicesPath(sys)}/${address}`))
+    .flatMap((address) => readPciDevice(address, sys) ?? [])
 }
 
 /** The PCI address behind an interface of this node; undefined when it has none, as a bridge or a virtio link of it has not. */

@@ -64,7 +64,7 @@ function dumpRules(socket: NetlinkSocket): Answer[] {
   try {
     return socket.request('list rules', new Message(RTM_GETRULE, netlinkFlags.dump).fixed(Buffer.alloc(ruleBytes)))
   } catch (error) {
-    if (error instanceof SystemError && ['EOPNOTSUPP', 'EAFNOSUPPORT'].includes(error.code)) return []
+    if (error instanceof SystemError && ['ENOTSUP', 'EAFNOSUPPORT'].includes(error.code)) return []
     throw error
   }
 }

@@ -2,7 +2,7 @@
  * Netlink requests that the kernel takes long for (a link moved between namespaces, 16-60 ms; a message from a PF to its VF): made
  * in a thread, so that a process that serves others goes on meanwhile.
  */
-import { closeSync, read, write } from 'node:fs'
+import { closeSync, readSync, write } from 'node:fs'
 import { promisify } from 'node:util'
 import { SystemError } from './libc.ts'
 import { type Answer, type Message, splitAnswers, verdictOf } from './netlink.ts'
@@ -10,7 +10,6 @@ import { insideNetns, type Netns } from './netns.ts'
 import { openNetlink } from './sockets.ts'
 
 const writeAsync = promisify(write)
-const readAsync = promisify(read)
 /** A PF describes each of its VFs in some 200 bytes, older kernels in 350, and may have 256 of them. What is not used costs nothing. */
 const receiveBytes = 256 * 1024
 const sequence = 1
@@ -22,8 +21,8 @@ export async function requestOver(fd: number, what: string, message: Message): P
   const buffer = Buffer.allocUnsafeSlow(receiveBytes)
   const answers: Answer[] = []
   for (;;) {
-    // Requests are answered while they are sent, so there is something to read each time.
-    const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, null)
+    // Requests are answered while they are sent: there is something to read each time, and nobody waits for it.
+    const bytesRead = readSync(fd, buffer)
     for (const answer of splitAnswers(buffer.subarray(0, bytesRead))) {
       const verdict = verdictOf(what, answer, sequence)
       if (verdict instanceof SystemError) throw verdict

@@ -2,7 +2,6 @@
  * What a PF knows of one of its VFs and imposes on it (IFLA_VFINFO_LIST of linux/if_link.h; ip-link(8), "vf"). The kernel describes
  * all VFs of a PF at once or none; what is set is one message, whatever it is.
  */
-import { SystemError } from './libc.ts'
 import { formatMac, IFLA, ifinfomsg, ifinfomsgBytes, macBytes, RTEXT_FILTER_SKIP_STATS, RTM_GETLINK } from './links.ts'
 import { Message, readAttributes } from './netlink.ts'
 import { nodeNetns } from './netns.ts'
@@ -136,25 +135,6 @@ export async function setVf({ pfIndex, pfName, vf }: VfOfPf, attributes: VfAttri
   await requestInThread(nodeNetns(), `set VF ${vf} of "${pfName}"`, message)
 }
 
-/** One that was refused, and why. */
-interface Refused {
-  readonly name: AttributeName
-  readonly cause: SystemError
-}
-
-/** Sets them one by one, up to the first that the kernel refuses; undefined when it takes all of them. */
-export async function setVfInTurn(vf: VfOfPf, attributes: VfAttributes): Promise<Refused | undefined> {
-  for (const name of namesOf(attributes)) {
-    try {
-      await setVf(vf, { [name]: attributes[name] })
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error
-      return { name, cause: error }
-    }
-  }
-  return undefined
-}
-
 const numberAt = (bytes: Buffer | undefined, place: number): number | undefined =>
   bytes === undefined || bytes.length < 4 * place + 4 ? undefined : bytes.readUInt32LE(4 * place)
 
@@ -201,7 +181,8 @@ export function vfInAnswer(body: Buffer, vf: number): VfAttributes | undefined {
   at += 4
   for (let seen = 0; seen < count && at + 4 <= body.length; seen++) {
     const length = body.readUInt16LE(at)
-    if (length < 4) return undefined
+    // A PF may leave some of its VFs out: behind the list there is something else then.
+    if (length < 4 || (body.readUInt16LE(at + 2) & 0x3fff) !== IFLA_VF_INFO) return undefined
     const entry = body.subarray(at + 4, at + length)
     if (readAttributes(entry, 0).get(IFLA_VF.MAC)?.readUInt32LE(0) === vf) return readInfo(entry)
     at += (length + 3) & ~3

@@ -177,6 +177,7 @@ describe('berth leases sweep', () => {
       leftOver: 0,
       damaged: 0,
       vfs: { restored: 0, waiting: 0, failed: 0, damaged: 0 },
+      vlans: 0,
     })
     expect(JSON.parse((await berth(['leases', 'sweep', '--grace', '0', '--json'])).stdout)).toMatchObject({
       released: [{ containerId: 'b' }],

@@ -34,6 +34,10 @@ test.each<[object, string]>([
   [{ hostAccess: true }, 'Cannot use hostAccess: it is a key of berth-macvlan'],
   [{ mode: 'bridge' }, 'Cannot read "mode": "bridge": must be one of l2, l3, l3s'],
   [{ master: 'absent0' }, 'Cannot find master "absent0": the host has no such link'],
+  [
+    { ipam: undefined, prevResult: { cniVersion: '1.1.0', ips: [{ address: '10.20.0.9/24' }] } },
+    'Cannot use "10.20.0.9/24" of prevResult: addresses of an ipvlan come from its own "ipam"',
+  ],
   [{ mtu: 9000 }, 'Cannot use mtu 9000: must be 0 to 1500, the MTU of master "nic0"'],
 ])('ADD with %j is one error and leaves nothing', (more, message) => {
   using host = new Host()

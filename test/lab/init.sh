@@ -17,7 +17,6 @@ mount -t overlay -o lowerdir=/host,upperdir=/written/upper,workdir=/written/work
 
 # What runs or is kept on the machine is none of the VM's business.
 for directory in run var/lib/cni etc/cni; do
-  [ "$directory" = dev/shm ] && continue
   mkdir -p "/root/$directory"
   mount -t tmpfs -o mode=755 tmpfs "/root/$directory"
 done

@@ -1,8 +1,11 @@
 /** berth-ipvlan on a kernel that has it. */
+import { once } from 'node:events'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type Answer, type Attached, Host, ip, type Pod } from '../e2e/host.ts'
 import { reaches } from '../e2e/reach.ts'
+import { throughAgent } from './tagged.ts'
 
 const plugin = 'berth-ipvlan'
 const dual = (third: number): object => ({
@@ -24,6 +27,8 @@ const macOf = (host: Host): string => JSON.parse(ip('-json', '-n', host.node, 'l
 const addressesOf = ({ ips = [] }: Attached): string[] => ips.map(({ address }) => address.replace(/\/.*/, ''))
 
 describe.each(['l2', 'l3', 'l3s'])('berth-ipvlan in mode %s', (mode) => {
+  if (mode === 'l3') throughAgent()
+
   test('attaches pods that reach each other, CHECK finds all as it was, and DEL leaves nothing', () => {
     using host = new Host()
     const [one, other] = [host.pod(), host.pod()]
@@ -78,27 +83,28 @@ test('the wire and a pod reach each other in mode l2, and a stale neighbour hear
   call(host, 'DEL', pod, config(host))
 })
 
-test('ADD in another mode than the master has is refused, and changes nothing for the pods that are there', () => {
+test.each(['l3', 'l3s'])('the wire and a pod reach each other in mode %s, by a route through the node', (mode) => {
   using host = new Host()
-  const [one, other] = [host.pod('first'), host.pod()]
-  const [flat, routed] = [config(host), config(host, { mode: 'l3', name: 'net-b', ipam: dual(30) })]
-  const prevResult = add(host, one, flat)
-  expect(refusal(call(host, 'ADD', other, routed))).toMatchObject({
-    code: 103,
-    msg: 'Cannot create "net1" in mode "l3": master "nic0" has ipvlans in mode "l2", and can have only one mode',
-    details: '"first/net1" of network "net-a" is one of them',
-  })
-  expect(call(host, 'CHECK', one, { ...flat, prevResult })).toEqual(silence)
-  expect(host.leaseFiles().filter((name) => name.startsWith('net-b'))).toEqual([])
-  call(host, 'DEL', one, flat)
-  add(host, other, routed)
-  call(host, 'DEL', other, routed)
+  const [pod, peer] = [host.pod(), host.pod()]
+  ip('-n', host.node, 'addr', 'add', '192.0.2.5/24', 'dev', host.nic)
+  ip('-n', host.node, 'link', 'set', 'switch', 'netns', peer.name)
+  ip('-n', peer.name, 'link', 'set', 'switch', 'up')
+  ip('-n', peer.name, 'addr', 'add', '192.0.2.9/24', 'dev', 'switch')
+  ip('-n', peer.name, 'route', 'add', '10.20.0.0/24', 'via', '192.0.2.5')
+  const keys = config(host, { mode })
+  const [address = ''] = addressesOf(add(host, pod, keys))
+  expect(reaches(pod.name, '192.0.2.9')).toBe(true)
+  expect(reaches(peer.name, address)).toBe(true)
+  call(host, 'DEL', pod, keys)
+  ip('-n', peer.name, 'link', 'del', 'switch')
 })
 
-test('CHECK names a mode that somebody else has changed', () => {
+test('CHECK goes with the MAC of the master, and names a mode that somebody else has changed', () => {
   using host = new Host()
   const pod = host.pod()
   const prevResult = add(host, pod, config(host))
+  ip('-n', host.node, 'link', 'set', host.nic, 'address', '02:00:00:00:00:77')
+  expect(call(host, 'CHECK', pod, { ...config(host), prevResult })).toEqual(silence)
   ip('-n', pod.name, 'link', 'set', 'net1', 'type', 'ipvlan', 'mode', 'l3')
   expect(refusal(call(host, 'CHECK', pod, { ...config(host), prevResult }))).toMatchObject({
     code: 105,
@@ -135,16 +141,33 @@ test('ADD of an address that another ipvlan of the master has says so, and does 
   call(host, 'DEL', one, here)
 })
 
-test('linkInContainer makes the link on a master of the pod', () => {
+test('ADD again for a link on another master, or of another kind, is refused', () => {
   using host = new Host()
   const pod = host.pod()
-  ip('-n', pod.name, 'link', 'add', 'inner', 'type', 'dummy')
-  ip('-n', pod.name, 'link', 'set', 'inner', 'up')
-  const keys = config(host, { master: 'inner', linkInContainer: true })
-  const prevResult = add(host, pod, keys)
-  expect(call(host, 'CHECK', pod, { ...keys, prevResult })).toEqual(silence)
-  expect(call(host, 'DEL', pod, keys)).toEqual(silence)
-  ip('-n', pod.name, 'link', 'del', 'inner')
+  add(host, pod, config(host))
+  const message =
+    'Cannot create "net1": an earlier call claimed its addresses for a link of another kind, mode or master'
+  ip('-n', host.node, 'link', 'add', 'other', 'type', 'dummy')
+  for (const answer of [
+    call(host, 'ADD', pod, config(host, { master: 'other' })),
+    host.call('ADD', pod, host.config({ master: 'other', ipam: dual(20) })),
+  ]) {
+    expect(refusal(answer)).toMatchObject({ code: 103, msg: message })
+  }
+  ip('-n', host.node, 'link', 'del', 'other')
+  expect(call(host, 'DEL', pod, config(host))).toEqual(silence)
+})
+
+test('the addresses of another IPAM are those of an ipvlan', () => {
+  using host = new Host()
+  const pod = host.pod()
+  const ipam = { type: 'host-local', dataDir: join(host.dataDir, 'host-local'), subnet: '10.20.0.0/24' }
+  const keys = config(host, { cniVersion: '1.0.0', ipam })
+  const options = { plugin, environment: { CNI_PATH: '/usr/lib/cni' } }
+  const prevResult = host.add(pod, keys, options)
+  expect(addressesOf(prevResult)).toEqual(['10.20.0.2'])
+  expect(host.call('CHECK', pod, { ...keys, prevResult }, options)).toEqual(silence)
+  expect(host.call('DEL', pod, keys, options)).toEqual(silence)
 })
 
 test('ipam.conflictCheck is ignored with a warning', () => {
@@ -156,4 +179,74 @@ test('ipam.conflictCheck is ignored with a warning', () => {
     stderr: expect.stringContaining('"ipam.conflictCheck" is ignored'),
   })
   call(host, 'DEL', pod, keys)
+})
+
+describe.each([
+  ['processes of their own', false],
+  ['an agent', true],
+])('through %s', (_, isAgent) => {
+  if (isAgent) throughAgent()
+
+  test('of two ADDs at once in different modes one is refused, and the other one has its mode', async () => {
+    using host = new Host()
+    const pods = ['l2', 'l3'].map((mode) => ({ pod: host.pod(), keys: config(host, { mode }) }))
+    const codes = await Promise.all(
+      pods.map(async ({ pod, keys }) => {
+        const [code] = await once(host.start('ADD', pod, keys, { plugin }), 'exit')
+        return code
+      }),
+    )
+    expect(codes.toSorted()).toEqual([0, 1])
+    const made = pods[codes.indexOf(0)]
+    expect(ip('-d', '-n', made?.pod.name ?? '', 'link', 'show', 'net1')).toContain(`mode ${made?.keys.mode}`)
+    for (const { pod, keys } of pods) expect(call(host, 'DEL', pod, keys)).toEqual(silence)
+  })
+})
+
+describe('through an agent', () => {
+  throughAgent()
+
+  test('ADD in another mode than the master has is refused, and changes nothing for the pods that are there', () => {
+    using host = new Host()
+    const [one, other] = [host.pod('first'), host.pod()]
+    const [flat, routed] = [config(host), config(host, { mode: 'l3', name: 'net-b', ipam: dual(30) })]
+    const prevResult = add(host, one, flat)
+    expect(refusal(call(host, 'ADD', other, routed))).toMatchObject({
+      code: 103,
+      msg: 'Cannot create "net1" in mode "l3": master "nic0" has ipvlans in mode "l2", and can have only one mode',
+      details: '"first/net1" of network "net-a" is one of them',
+    })
+    expect(call(host, 'CHECK', one, { ...flat, prevResult })).toEqual(silence)
+    expect(host.leaseFiles().filter((name) => name.startsWith('net-b'))).toEqual([])
+    // Its DEL is late: nothing of it is there any more.
+    ip('netns', 'del', one.name)
+    add(host, other, routed)
+    for (const [pod, keys] of [
+      [one, flat],
+      [other, routed],
+    ] as const)
+      expect(call(host, 'DEL', pod, keys)).toEqual(silence)
+  })
+
+  test('linkInContainer makes the link on a master of the pod, whose mode is nothing to other pods', () => {
+    using host = new Host()
+    const pods = ['l2', 'l3'].map((mode) => ({ pod: host.pod(), mode }))
+    const keys = (mode: string): Record<string, unknown> =>
+      config(host, { master: 'inner', linkInContainer: true, mode })
+    for (const { pod, mode } of pods) {
+      ip('-n', pod.name, 'link', 'add', 'inner', 'index', '7', 'type', 'dummy')
+      ip('-n', pod.name, 'link', 'set', 'inner', 'up')
+      const prevResult = add(host, pod, keys(mode))
+      expect(call(host, 'CHECK', pod, { ...keys(mode), prevResult })).toEqual(silence)
+      expect(refusal(host.call('ADD', pod, keys('l3s'), { plugin, ifName: 'net2' }))).toMatchObject({
+        code: 103,
+        msg: `Cannot create "net2" in mode "l3s": master "inner" has ipvlans in mode "${mode}", and can have only one mode`,
+        details: '"net1" of the pod is one of them',
+      })
+    }
+    for (const { pod, mode } of pods) {
+      expect(call(host, 'DEL', pod, keys(mode))).toEqual(silence)
+      ip('-n', pod.name, 'link', 'del', 'inner')
+    }
+  })
 })

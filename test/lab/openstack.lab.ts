@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { Host } from '../e2e/host.ts'
-import { networkDataOf, networks, writeNetworkData } from '../e2e/metadata.ts'
+import { Host, ip } from '../e2e/host.ts'
+import { macOf, networkDataOf, networks, writeNetworkData } from '../e2e/metadata.ts'
 import { reaches } from '../e2e/reach.ts'
+import { Link, node, otherNic } from './guest.ts'
 import { far, silence, Tagged } from './tagged.ts'
 
 const run = (program: string, ...args: string[]): string =>
@@ -61,9 +62,28 @@ test('the port of a network may be a VLAN of a link, which is made when asked fo
   const pod = host.pod()
   const keys = config(host, networks.tagged, { createVlan: true })
   host.add(pod, keys)
+  expect(host.vlan().address).toBe('fa:16:3e:00:00:03')
   expect(reaches(pod.name, far)).toBe(true)
   expect(host.call('DEL', pod, keys)).toEqual(silence)
   expect(host.hasLink()).toBe(false)
+})
+
+test('a port is the NIC that was made with its MAC, whatever that and others have now', () => {
+  using host = new Host({ name: node, nic: otherNic })
+  const pod = host.pod()
+  const mac = macOf(host)
+  const folder = join(host.dataDir, 'metadata')
+  writeNetworkData(folder, '', networkDataOf(host))
+  ip('link', 'set', otherNic, 'address', '02:00:00:00:00:77')
+  {
+    using _other = new Link('other', 'address', mac, 'type', 'dummy')
+    const keys = config(host, networks.tenant, { openstackMetadata: folder })
+    host.add(pod, keys)
+    const [{ link_index: master }] = JSON.parse(ip('-json', '-n', pod.name, 'link', 'show', 'net1'))
+    expect(JSON.parse(ip('-json', 'link', 'show', otherNic))[0].ifindex).toBe(master)
+    host.call('DEL', pod, keys)
+  }
+  ip('link', 'set', otherNic, 'address', mac)
 })
 
 test('a disk that udev knows by the label is taken before all others', () => {

@@ -72,7 +72,8 @@ test('ADD without addresses takes one message from the node to the pod, where th
   const result = host.add(pod, host.vf(0), { environment: { BERTH_LOG: 'debug' } })
   expect(result.ips).toBeUndefined()
   expect(podLink(pod)?.flags).toContain('UP')
-  // A pod may rename its interface, as virtual machines' launchers do.
+  // A pod may do to its interface what it likes, as virtual machines' launchers do.
+  ip('-n', pod.name, 'link', 'set', 'net1', 'promisc', 'on', 'allmulticast', 'on', 'mtu', '1300')
   ip('-n', pod.name, 'link', 'set', 'net1', 'down')
   ip('-n', pod.name, 'link', 'set', 'net1', 'name', 'k6t-net1')
   host.del(pod, host.vf(0))

@@ -1,4 +1,5 @@
 /** A node whose wire has a VLAN, for the tests of VLAN masters. */
+import { afterAll, beforeAll } from 'vitest'
 import { Host, ip, type Pod } from '../e2e/host.ts'
 
 export const far = '10.20.0.2'
@@ -16,7 +17,13 @@ export class Tagged extends Host {
     return ip('-n', this.node, 'link', ...args)
   }
 
-  vlan(name = 'nic0.20'): { link: string; mtu: number; operstate: string; linkinfo: { info_data: { id: number } } } {
+  vlan(name = 'nic0.20'): {
+    link: string
+    address: string
+    mtu: number
+    operstate: string
+    linkinfo: { info_data: { id: number } }
+  } {
     return JSON.parse(ip('-json', '-d', '-n', this.node, 'link', 'show', name))[0]
   }
 
@@ -31,6 +38,16 @@ export class Tagged extends Host {
   override leftovers(): string[] {
     return super.leftovers().filter((one) => one !== 'far')
   }
+}
+
+/** Lets the tests of a file, or of a `describe`, go through an agent on each of their nodes. */
+export function throughAgent(): void {
+  beforeAll(() => {
+    process.env.BERTH_TEST_DOOR = 'agent'
+  })
+  afterAll(() => {
+    delete process.env.BERTH_TEST_DOOR
+  })
 }
 
 export const byName = { master: 'nic0.20', createVlan: true }

@@ -3,12 +3,14 @@ import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { ip } from '../e2e/host.ts'
 import { reaches } from '../e2e/reach.ts'
-import { byKey, byName, far, silence, Tagged } from './tagged.ts'
+import { byKey, byName, far, silence, Tagged, throughAgent } from './tagged.ts'
 
 describe.each([
-  ['by its name', byName],
-  ['by its number', byKey],
-])('a VLAN master that is asked for %s', (_, keys) => {
+  ['by its name', byName, false],
+  ['by its number', byKey, true],
+])('a VLAN master that is asked for %s', (_, keys, isAgent) => {
+  if (isAgent) throughAgent()
+
   test('is made with the first attachment, carries tagged frames, and goes with the last one', () => {
     using host = new Tagged()
     const [one, other] = [host.pod(), host.pod()]
@@ -20,6 +22,8 @@ describe.each([
     expect(prevResult.interfaces?.[0]?.mtu).toBe(1400)
     expect(reaches(one.name, far)).toBe(true)
     expect(host.call('CHECK', one, { ...config, prevResult })).toEqual(silence)
+    host.link('set', 'nic0.20', 'down')
+    expect(host.call('STATUS', other, config)).toEqual(silence)
     host.add(other, config)
     expect(host.call('DEL', one, config)).toEqual(silence)
     expect(reaches(other.name, far)).toBe(true)
@@ -43,7 +47,7 @@ test('a link that somebody else made is used whatever its name, and stays', () =
   const pod = host.pod()
   host.link('add', 'lan', 'link', host.nic, 'type', 'vlan', 'id', '20')
   host.link('set', 'lan', 'up')
-  for (const keys of [{ vlan: 20 }, byKey, { master: 'lan' }, { master: 'lan', vlan: 20 }]) {
+  for (const keys of [{ vlan: 20 }, byKey, byName, { master: 'lan' }, { master: 'lan', vlan: 20 }]) {
     const config = host.config(keys)
     host.add(pod, config)
     expect(reaches(pod.name, far)).toBe(true)
@@ -64,6 +68,21 @@ test('a network without createVlan that uses the link keeps it as long as it nee
   expect(reaches(other.name, far)).toBe(true)
   expect(host.call('DEL', other, plain)).toEqual(silence)
   expect(host.hasLink()).toBe(false)
+})
+
+test('who asks on the wire of the VLAN for an address that the node has elsewhere hears nothing', () => {
+  using host = new Tagged()
+  const [pod, asker] = [host.pod(), host.pod()]
+  ip('-n', host.node, 'addr', 'add', '192.0.2.5/24', 'dev', host.nic)
+  host.link('set', 'far', 'netns', asker.name)
+  ip('-n', asker.name, 'link', 'set', 'far', 'up')
+  for (const address of ['192.0.2.9/24', `${far}/24`]) ip('-n', asker.name, 'addr', 'add', address, 'dev', 'far')
+  host.add(pod, host.config(byKey))
+  expect(reaches(asker.name, '10.20.0.10')).toBe(true)
+  expect(reaches(asker.name, '192.0.2.5')).toBe(false)
+  expect(ip('-n', asker.name, 'neigh', 'show', 'to', '192.0.2.5')).not.toContain('lladdr')
+  ip('-n', asker.name, 'link', 'del', 'far')
+  host.call('DEL', pod, host.config(byKey))
 })
 
 const takenBy: [string[], string][] = [

@@ -29,6 +29,23 @@ const fail = (): never => {
   throw failure
 }
 
+describe('Undo.leaveRest()', () => {
+  it('leaves the steps below the one that calls it', async () => {
+    const undone: string[] = []
+    const work = Undo.guard(async (undo) => {
+      undo.push('claim', () => void undone.push('claim'))
+      undo.push('VF', () => {
+        undone.push('VF')
+        undo.leaveRest()
+      })
+      undo.push('rules', () => void undone.push('rules'))
+      fail()
+    })
+    await expect(work).rejects.toBe(failure)
+    expect(undone).toEqual(['rules', 'VF'])
+  })
+})
+
 describe('Undo.guard()', () => {
   it('answers and undoes nothing when the work succeeds', async () => {
     expect(await guarded(() => undefined)).toEqual({ undone: [], outcome: 'answer' })
@@ -62,6 +79,20 @@ describe('Undo.guard()', () => {
     })
     await expect(work).rejects.toBe(failure)
     expect(undone).toEqual(['delegate'])
+  })
+
+  it('holds what a step back keeps until those below it have run, also when one fails', async () => {
+    const undone: string[] = []
+    const work = Undo.guard(async (undo) => {
+      undo.push('claim', () => {
+        undone.push('claim')
+        fail()
+      })
+      undo.push('create', () => undo.keep({ [Symbol.dispose]: () => void undone.push('let go') }))
+      fail()
+    })
+    await expect(work).rejects.toBe(failure)
+    expect(undone).toEqual(['claim', 'let go'])
   })
 
   it('undoes only its own steps when guards are nested', async () => {

@@ -56,6 +56,8 @@ describe('reclaim()', () => {
   it('leaves alone what is in use', async () => {
     await holdings.create(holdingOf({ netns: ownNetns() }))
     expect(await reclaim(holdings, holdingOf({ netns: ownNetns() }), hold)).toBe(false)
+    // Nor does it wait for the call of whoever has it.
+    expect(held).toEqual([])
     expect(holdings.list().holdings).toHaveLength(1)
   })
 })

@@ -18,6 +18,7 @@ export const holdingOf = (more: Partial<Holding> = {}): Holding => ({
     mtuBytes: 1500,
     up: false,
     allMulticast: false,
+    promiscuous: false,
     alternativeNames: ['enp119s2f1'],
     driver: 'ixgbevf',
     podIndex: 1_048_577,

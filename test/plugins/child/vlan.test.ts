@@ -25,6 +25,7 @@ describe('isOwnVlan()', () => {
     index,
     kind,
     name: 'eth0.20',
+    permanentMac: undefined,
     mac: '02:00:00:00:00:01',
     mtuBytes: 1500,
     up: true,
@@ -33,6 +34,7 @@ describe('isOwnVlan()', () => {
     parentElsewhere: false,
     macvlanMode: undefined,
     ipvlanMode: undefined,
+    masterIndex: 0,
     vlanId: 20,
   })
 

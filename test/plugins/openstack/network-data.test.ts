@@ -31,7 +31,7 @@ describe('portOfNetwork()', () => {
   it.each([
     ['a port', tenant, { mac: 'fa:16:3e:00:00:01', vlan: 0 }],
     ['one port with two families', storage, { mac: 'fa:16:3e:00:00:02', vlan: 0 }],
-    ['a VLAN of a port', tagged, { mac: 'fa:16:3e:00:00:01', vlan: 30 }],
+    ['a VLAN of a port', tagged, { mac: 'fa:16:3e:00:00:01', vlan: 30, vlanMac: 'fa:16:3e:00:00:03' }],
   ])('finds %s', (_, uuid, port) => {
     expect(portOf(uuid)).toEqual(port)
   })
@@ -44,6 +44,15 @@ describe('portOfNetwork()', () => {
     ['two ports in it', tenant, { ...data, networks: two }, 'has more than one port in it: links "tap1", "tap2"'],
     ['a bond', bonded, data, 'its link "bond0" is a bond in "/m/network_data.json": name the bond\'s own link'],
     ['a link that is not there', lost, data, '"/m/network_data.json" has no link "tap9"'],
+    [
+      'a VLAN with a MAC that is none',
+      tagged,
+      {
+        ...data,
+        links: data.links.map((link) => ({ ...link, ...('vlan_link' in link ? { vlan_mac_address: 'fa:16' } : {}) })),
+      },
+      'the vlan_mac_address of link "vlan3" is "fa:16" in',
+    ],
     [
       'a link without a MAC',
       tenant,

@@ -74,6 +74,25 @@ describeInNamespaces('livingNamespaces() as root', () => {
     expect(livingNamespaces().complete).toBe(true)
   })
 
+  it('finds a namespace that only a descriptor holds, and not when that is closed', async () => {
+    const namespace = newNamespace()
+    const path = `/run/netns/${namespace}`
+    const identity = identityOf(path)
+    const holder = spawn('sh', ['-c', 'exec 9<"$0"; echo ready; read _; exec 9<&-; echo closed; read _', path], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      timeout: 15_000,
+    })
+    onTestFinished(() => end(holder))
+    await once(holder.stdout, 'data')
+    ipCommand('netns', 'del', namespace)
+    const found = livingNamespaces().find(identity)
+    expect(found && identityOf(found)).toEqual(identity)
+    expect(stillUsed(livingNamespaces(), identity, undefined, [])).toBe(false)
+    holder.stdin.write('\n')
+    await once(holder.stdout, 'data')
+    expect(await gone(identity)).toBe(true)
+  })
+
   it('finds a namespace that only a process holds, and not when it has ended', async () => {
     const child = await processInNamespace('--net')
     const path = `/proc/${child.pid}/ns/net`

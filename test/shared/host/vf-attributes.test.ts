@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ifinfomsg } from '../../../shared/host/links.ts'
+import { ifinfomsg, ifinfomsgBytes } from '../../../shared/host/links.ts'
 import { Message } from '../../../shared/host/netlink.ts'
 import { differingFrom, namesOf, spellAttribute, vfInAnswer } from '../../../shared/host/vf-attributes.ts'
 
@@ -68,6 +68,15 @@ describe('vfInAnswer()', () => {
       info.nested(VLAN_LIST, (list) => list.attribute(1, vlan))
     }
     expect(vfInAnswer(answer([service]), 0)?.vlan).toEqual({ id: 200, qos: 5, protocol: '802.1ad' })
+  })
+
+  it('finds nothing of a VF that the PF leaves out', () => {
+    const body = answer([plain(0), plain(1)])
+    // One more than are described: what stands behind the list begins like a VF of that number.
+    body.writeUInt32LE(3, ifinfomsgBytes + 4)
+    body.writeUInt32LE(2, body.length - 192 + 4)
+    body.writeUInt32LE(0x0001_0028, body.length - 192)
+    expect(vfInAnswer(body, 2)).toBeUndefined()
   })
 
   it('finds nothing in an answer that has no VFs, or is cut', () => {
