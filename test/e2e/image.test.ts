@@ -5,12 +5,14 @@ import {
   chownSync,
   cpSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -153,9 +155,11 @@ test("the installer takes names in folders that are not root's from files that a
   }
   writeFileSync(join(binDir, 'macvlan'), 'of somebody', { mode: 0o750 })
   chownSync(join(binDir, 'macvlan'), uid, uid)
+  symlinkSync('macvlan', join(binDir, 'whereabouts'))
+  lchownSync(join(binDir, 'whereabouts'), uid, uid)
   const env = {
     ...{ PATH: process.env.PATH, CNI_BIN_DIR: '/host/opt/cni/bin', CNI_CONF_DIR: '/host/etc/cni/net.d' },
-    ...{ BERTH_ALIASES: 'macvlan', BERTH_FORCE: 'true' },
+    ...{ BERTH_ALIASES: 'macvlan,whereabouts', BERTH_FORCE: 'true' },
   }
   const [command = '', ...args] = [...confined(container), ...container.args]
   for (const more of [[], ['--uninstall']]) {
@@ -163,7 +167,7 @@ test("the installer takes names in folders that are not root's from files that a
     expect([done.status, done.stderr]).toEqual([0, ''])
     expect(lstatSync(join(binDir, 'macvlan')).isSymbolicLink()).toBe(more.length === 0)
   }
-  expect([readdirSync(binDir), statSync(join(binDir, 'macvlan')).uid]).toEqual([['macvlan'], uid])
+  expect([readdirSync(binDir), statSync(join(binDir, 'macvlan')).uid]).toEqual([['macvlan', 'whereabouts'], uid])
 })
 
 /** The agent in the image, in a node's network namespace, with the capabilities of the DaemonSet and a /proc/sys that is read-only. */

@@ -125,6 +125,15 @@ describe('the DaemonSet', () => {
     expect([...new Set(mounted)].sort()).toEqual(volumes.toSorted())
   })
 
+  it('asks for no folder by a name that some node does not have, and for no file', () => {
+    const paths = spec.volumes.map(({ hostPath }: { hostPath: { path: string; type: string } }) => {
+      expect(hostPath.type).toBe('DirectoryOrCreate')
+      return hostPath.path
+    })
+    // Talos' kubelet has no /run.
+    expect(paths.filter((path: string) => path.startsWith('/run'))).toEqual([])
+  })
+
   it('says what installer and agent can read', () => {
     const [install, agent] = containers
     const env = Object.fromEntries(install.env.map(({ name, value }: { name: string; value: string }) => [name, value]))
