@@ -1,7 +1,6 @@
 /** The agent: its places, the line of calls, and how it ends. */
 import { normalize } from 'node:path'
 import { declined, dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
-import { dropFilePages, residentKiB } from '../shared/host/memory.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
 import { log, timed } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
@@ -15,13 +14,6 @@ import { type Facts, unwatched, type Watch } from './watch.ts'
 
 /** A look costs two system calls. */
 const reopenEveryMs = 2000
-const trimEveryMs = 10_000
-/** More than this is code that ran once: whoever watches a node counts it as the agent's. */
-const residentAimKiB = 80 * 1024
-
-function trim(): void {
-  if (residentKiB() > residentAimKiB) dropFilePages()
-}
 
 interface AgentOptions {
   /** Its socket is the first that launchers try. */
@@ -64,7 +56,7 @@ export class Agent {
   readonly #options: AgentOptions
   #places: readonly Place[] = []
   #state: Facts['state'] = 'warming up'
-  #timers: readonly NodeJS.Timeout[] = []
+  #reopening: NodeJS.Timeout | undefined
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -99,10 +91,7 @@ export class Agent {
       log('info', `answering at "${place.path}"`)
     }
     this.#state = 'answering'
-    this.#timers = [
-      setInterval(() => void this.#reopen(watch), reopenEveryMs).unref(),
-      setInterval(trim, trimEveryMs).unref(),
-    ]
+    this.#reopening = setInterval(() => void this.#reopen(watch), reopenEveryMs).unref()
   }
 
   #newServer(index: number, watch: Watch): ReturnType<typeof callServer> {
@@ -133,7 +122,7 @@ export class Agent {
   /** Serves those who are there, and ends. */
   async stop(): Promise<void> {
     this.#state = 'draining'
-    for (const timer of this.#timers) clearInterval(timer)
+    clearInterval(this.#reopening)
     await Promise.all(this.#places.map((place) => place.close()))
     await this.#line.close()
     for (const place of this.#places) place[Symbol.dispose]()

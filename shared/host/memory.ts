@@ -17,7 +17,3 @@ export function dropFilePages(): void {
     checkedCall('madvise', from, to - from, MADV_DONTNEED)
   }
 }
-
-/** What of this process is in memory, those pages included that it shares with others, in KiB. */
-export const residentKiB = (): number =>
-  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? 0)
