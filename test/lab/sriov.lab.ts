@@ -65,7 +65,7 @@ test('two VFs without a VLAN reach each other and the wire, and one in a VLAN is
   for (const [index, pod] of [near, far, apart].entries()) host.del(pod, configs[index] ?? {})
 })
 
-test('ADD without addresses takes one message from the node to the pod, where the link is up under its name', () => {
+test('ADD without addresses sets the link up under its name, and DEL gives it back whatever the pod has made of it', () => {
   using host = new SriovHost()
   const pod = host.pod()
   const name = linkOf(pciOf(0)) ?? ''
