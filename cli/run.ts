@@ -11,6 +11,7 @@ import { show } from './leases/show.ts'
 import { sweep } from './leases/sweep.ts'
 import { printable } from './table.ts'
 import { vfList } from './vf/list.ts'
+import { vfRelease } from './vf/release.ts'
 
 const version: Command = {
   words: 'version',
@@ -20,7 +21,7 @@ const version: Command = {
   run: (_options, _operand, context) => ({ stdout: `${context.version}\n` }),
 }
 
-const commands = [list, show, release, check, sweep, vfList, hostLocal, whereabouts, version]
+const commands = [list, show, release, check, sweep, vfList, vfRelease, hostLocal, whereabouts, version]
 
 const usage = `Usage: berth <command> [options]
 

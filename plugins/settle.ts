@@ -14,6 +14,7 @@ import { insideNetns, type Netns } from '../shared/host/netns.ts'
 import { type Conflict, probe } from '../shared/host/probe.ts'
 import { setNetSysctl } from '../shared/host/sysctl.ts'
 import { log } from '../shared/log.ts'
+import { whileBusy } from '../vf/index.ts'
 import type { RecordedLink } from './addresses.ts'
 import type { Deps } from './deps.ts'
 import { readAddress } from './routing.ts'
@@ -35,9 +36,9 @@ interface ProbedLink {
 async function strangers(socket: NetlinkSocket, netns: Netns, link: ProbedLink, { ips }: Result): Promise<Conflict[]> {
   // No router's advertisement shall be taken in meanwhile.
   insideNetns(netns, () => setNetSysctl(`ipv6/conf/${link.name}/accept_ra`, '0'))
-  socket.batch([setLinkUp(link.index)])
+  await whileBusy(() => socket.batch([setLinkUp(link.index)]))
   // A link of hardware needs a while; without a carrier nobody can be asked, and the probe says so.
-  await awaitCarrier(socket, link.index, carrierMaxMs)
+  await awaitCarrier(netns, link.index, carrierMaxMs)
   try {
     return probe(
       netns,

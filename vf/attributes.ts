@@ -18,6 +18,8 @@ import { log } from '../shared/log.ts'
 import { whileBusy } from './busy.ts'
 import type { Holding } from './holding.ts'
 
+const zeroMac = '00:00:00:00:00:00'
+
 /** The interface of a PF, through which its VFs are set; undefined when it has none in the node's namespace. */
 export function findPfLink(host: NetlinkSocket, pf: string): Link | undefined {
   const [name] = readPciDevice(pf)?.netdevs ?? []
@@ -65,6 +67,16 @@ function wantedBack({ before, set }: Holding): VfAttributes {
   return Object.fromEntries(namesOf(set).map((name) => [name, before[name]]))
 }
 
+/** No MAC, all zeros, is more than some PFs take back: they get the one that the interface had. */
+async function setBack(vf: VfOfPf, name: keyof VfAttributes, wanted: VfAttributes, { netdev }: Holding): Promise<void> {
+  try {
+    await setAttributes(vf, { [name]: wanted[name] })
+  } catch (error) {
+    if (name !== 'mac' || wanted.mac !== zeroMac || netdev === undefined) throw error
+    await setAttributes(vf, { mac: netdev.mac })
+  }
+}
+
 /** A PF that is gone took its VFs along; one that is elsewhere still has what it was told. Throws ERR_KERNEL for the latter. */
 function missPf(address: string, pf: string): void {
   const stays = `the PF "${pf}" of "${address}" has no interface here: what it was told of the VF stays`
@@ -97,7 +109,7 @@ export async function restoreAttributes(host: NetlinkSocket, holding: Holding): 
   // What a driver does not offer was never set either.
   for (const name of namesOf(differingFrom((await readVf(vf)) ?? {}, wanted))) {
     try {
-      await setAttributes(vf, { [name]: wanted[name] })
+      await setBack(vf, name, wanted, holding)
     } catch (error) {
       failure ??= error
     }

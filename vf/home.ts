@@ -92,8 +92,8 @@ async function moveHome(pod: Netns, found: Netdev, original: Original): Promise<
 /** The driver makes a new interface of the device, wherever the old one is. */
 async function remake(address: string, driver: string): Promise<Netdev | undefined> {
   log('warn', `the interface of "${address}" is nowhere to be seen: its driver "${driver}" is made to begin anew`)
-  unbindDriver(address, driver)
-  bindDriver(address, driver)
+  await unbindDriver(address, driver)
+  await bindDriver(address, driver)
   return await awaitAtHome(address)
 }
 
@@ -116,7 +116,7 @@ export async function bringHome(holding: Holding, original: Original, root: stri
   const { address } = holding
   const device = readPciDevice(address)
   // Killed between the two halves of making it anew.
-  if (device?.driver === undefined && original.driver !== undefined) bindDriver(address, original.driver)
+  if (device?.driver === undefined && original.driver !== undefined) await bindDriver(address, original.driver)
   if ((await findAtHome(address)) === undefined) await leavePod(holding, original, root)
   const found = await awaitAtHome(address)
   if (found !== undefined) return found
@@ -130,12 +130,22 @@ export async function bringHome(holding: Holding, original: Original, root: stri
   throw new CniError('ERR_KERNEL', `Cannot give back "${address}": its interface does not come home`)
 }
 
+/** What a driver refuses of this is no reason to keep the VF from everybody: a warning. */
+async function tryTo(what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error
+    log('warn', `cannot ${what}: ${error.message}`)
+  }
+}
+
 async function restoreNames(netdev: Netdev, original: Original): Promise<void> {
   const home = nodeNetns()
   const { index } = netdev
   const wanted = [original.name, ...original.alternativeNames]
   const foreign = netdev.alternativeNames.filter((name) => !original.alternativeNames.includes(name))
-  await dropAlternativeNames(home, index, foreign)
+  await tryTo(`drop names of "${netdev.name}"`, () => dropAlternativeNames(home, index, foreign))
   if (netdev.name !== original.name) {
     const holder = await findNetdev(home, { name: original.name })
     if (holder === undefined) await changeNetdev(home, index, { name: original.name })
@@ -145,24 +155,27 @@ async function restoreNames(netdev: Netdev, original: Original): Promise<void> {
   for (const name of missing) {
     if (await isTaken(name))
       log('warn', `"${name}" is the name of another interface by now: "${netdev.name}" goes without`)
-    else await addAlternativeNames(home, index, [name])
+    else await tryTo(`name "${netdev.name}" also "${name}"`, () => addAlternativeNames(home, index, [name]))
   }
 }
 
-/** Makes the interface at home what it was: name, MTU, MAC, flags. Throws ERR_KERNEL with the kernel's words. */
+/** Makes the interface at home what it was: name, MTU, MAC, flags. Throws ERR_KERNEL with the kernel's words for name and MAC. */
 export async function restoreNetdev(netdev: Netdev, original: Original, vf: VfOfPf | undefined): Promise<void> {
   const home = nodeNetns()
   const { index } = netdev
-  const { mtuBytes, mac, up, allMulticast, promiscuous } = original
+  const { name, mtuBytes, mac, up, allMulticast, promiscuous } = original
   try {
     // Neither a name nor a MAC can be changed on every interface that is up.
     if (netdev.up) await changeNetdev(home, index, { up: false })
     await restoreNames(netdev, original)
-    if (netdev.mtuBytes !== mtuBytes) await changeNetdev(home, index, { mtuBytes })
-    if ((await findNetdev(home, { index }))?.mac !== mac) await settleMac(home, { index, name: original.name }, mac, vf)
-    await whileBusy(() => changeNetdev(home, index, { up, allMulticast, promiscuous }))
+    if (netdev.mtuBytes !== mtuBytes) {
+      await tryTo(`set MTU ${mtuBytes} of "${name}"`, () => changeNetdev(home, index, { mtuBytes }))
+    }
+    if ((await findNetdev(home, { index }))?.mac !== mac) await settleMac(home, { index, name }, mac, vf)
+    const flags = { up, allMulticast, promiscuous }
+    await tryTo(`set "${name}" ${up ? 'up' : 'down'}`, () => whileBusy(() => changeNetdev(home, index, flags)))
   } catch (error) {
     if (!(error instanceof SystemError)) throw error
-    throw new CniError('ERR_KERNEL', `Cannot restore "${original.name}": ${error.message}`, { cause: error })
+    throw new CniError('ERR_KERNEL', `Cannot restore "${name}": ${error.message}`, { cause: error })
   }
 }

@@ -97,13 +97,12 @@ const carrierMaxMs = 200
 
 /** What the kernel said of the addresses while there was no carrier nobody has heard. */
 async function announceLate(
-  pod: NetlinkSocket,
   netns: Netns,
   link: { readonly index: number; readonly mac: string },
   ips: readonly Ip[],
 ): Promise<void> {
-  if (ips.length === 0 || findLink(pod, { index: link.index })?.carrier === true) return
-  if (await awaitCarrier(pod, link.index, carrierMaxMs)) announce(netns, link, ips)
+  if (ips.length === 0 || (await findNetdev(netns, link))?.carrier === true) return
+  if (await awaitCarrier(netns, link.index, carrierMaxMs)) announce(netns, link, ips)
 }
 
 /** What an ADD has found out and claimed before the interface is touched. */
@@ -148,7 +147,7 @@ export async function bringIn(
   if (layer3.sourceRouting !== undefined) undo.push('rules', () => removeRules(pod, index, ips))
   const setUp = (): Promise<void> => whileBusy(() => changeNetdev(netns, index, { up: true }))
   await timed('configure', () => configureSlowLink(pod, netns, moved, settled, layer3, setUp))
-  if (layer3.announce) await timed('announce', () => announceLate(pod, netns, moved, ips))
+  if (layer3.announce) await timed('announce', () => announceLate(netns, moved, ips))
   if (layer3.dad === 'wait') await timed('detection', () => awaitDetection(pod, moved, settled))
   return { link, result: settled }
 }

@@ -9,18 +9,18 @@ import { isErrno } from '../disk.ts'
 import { log } from '../log.ts'
 import { messageOf } from '../message.ts'
 import { announcementFrame } from './frames.ts'
-import { findLink, macBytes } from './links.ts'
-import type { NetlinkSocket } from './netlink.ts'
+import { macBytes } from './links.ts'
+import { findNetdev } from './netdevs.ts'
 import { insideNetns, type Netns } from './netns.ts'
 import { openPacket } from './sockets.ts'
 
 const pollMs = 5
 
 /** Waits until there is something at the other end of the cable; false when that takes longer than `maxMs`. */
-export async function awaitCarrier(socket: NetlinkSocket, index: number, maxMs: number): Promise<boolean> {
+export async function awaitCarrier(netns: Netns, index: number, maxMs: number): Promise<boolean> {
   const deadlineMs = monotonicMs() + maxMs
   for (;;) {
-    if (findLink(socket, { index })?.carrier === true) return true
+    if ((await findNetdev(netns, { index }))?.carrier === true) return true
     if (monotonicMs() >= deadlineMs) return false
     await pause(pollMs)
   }

@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isErrno } from '../disk.ts'
-import { writeKernelFile } from './kernel-file.ts'
+import { writeSlowKernelFile } from './kernel-file.ts'
 
 const sysfs = '/sys'
 
@@ -135,9 +135,9 @@ export function pciAddressOf(netdev: string, sys = sysfs): string | undefined {
 const driverPath = (driver: string, sys: string): string => `${sys}/bus/pci/drivers/${driver}`
 
 /** Takes a device from its driver, and its interface from wherever that is. */
-export const unbindDriver = (address: string, driver: string, sys = sysfs): void =>
-  writeKernelFile(`${driverPath(driver, sys)}/unbind`, address)
+export const unbindDriver = (address: string, driver: string, sys = sysfs): Promise<void> =>
+  writeSlowKernelFile(`${driverPath(driver, sys)}/unbind`, address)
 
 /** Gives a device to a driver, which makes a new interface of it in the machine's first namespace. */
-export const bindDriver = (address: string, driver: string, sys = sysfs): void =>
-  writeKernelFile(`${driverPath(driver, sys)}/bind`, address)
+export const bindDriver = (address: string, driver: string, sys = sysfs): Promise<void> =>
+  writeSlowKernelFile(`${driverPath(driver, sys)}/bind`, address)

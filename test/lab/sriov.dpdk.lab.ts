@@ -20,13 +20,18 @@ test('ADD, CHECK and DEL of a VF that is bound to vfio-pci set the PF, and repor
   host.del(pod, config)
 })
 
-test('DEL of a VF that is bound to vfio-pci sets the PF back when its namespace is gone, and a sweep as well', () => {
+test('DEL of a VF that is bound to vfio-pci sets the PF back when its namespace is gone, and sweeps as well', () => {
   using _vf = new BoundVf(3)
   using host = new SriovHost()
   const pod = host.pod()
   host.add(pod, host.vf(3, { vlan: 300 }))
   ip('netns', 'del', pod.name)
   host.del({ ...pod, netns: '' }, host.vf(3))
+  expect(vfAttributes()[3]?.vlan_list).toEqual([{}])
+  const swept = host.pod()
+  host.add(swept, host.vf(3, { vlan: 400 }))
+  ip('netns', 'del', swept.name)
+  for (let look = 0; look < 2; look++) host.berth('leases', 'sweep', '--grace', '0')
   expect(vfAttributes()[3]?.vlan_list).toEqual([{}])
 })
 

@@ -24,7 +24,16 @@ function runWithFault(host: SriovHost, verb: string, pod: Pod, fault: string, nt
   const trace = join(host.dataDir, 'trace')
   const [command = '', ...args] = [
     ...inNode(host.node),
-    ...['strace', '--quiet=all', '-o', trace, '-e', 'trace=setns', '-e', `inject=setns:${fault}:when=${nth}`],
+    ...[
+      'strace',
+      '--quiet=all',
+      '-o',
+      trace,
+      '-e',
+      'trace=setns',
+      '-e',
+      `inject=setns:${fault.replace('+', '')}:when=${nth}${fault.endsWith('+') ? '+' : ''}`,
+    ],
     join(binaries, 'berth-sriov'),
   ]
   const done = spawnSync(command, args, {
@@ -44,22 +53,29 @@ const callsOfRequest = 2
 const manyCallsMs = 600_000
 const killed = 'signal=SIGKILL'
 const failed = 'error=ENOMEM'
+/** From there on everything does: nothing can be undone either. */
+const failing = `${failed}+`
 
 test.each([
-  ['is killed', killed],
-  ['fails', failed],
+  ['is killed', killed, callsOfRequest],
+  ['fails', failed, callsOfRequest],
+  ['fails for good', failing, 3 * callsOfRequest],
 ])(
   'whatever ADD asks of the kernel when it %s there, it or its DEL leaves the VF as it was',
-  (_, fault) => {
+  (_, fault, step) => {
     using host = new SriovHost()
     const pod = host.pod()
     let reached = 0
-    for (let nth = 1; ; nth += callsOfRequest) {
+    for (let nth = 1; ; nth += step) {
       const exitCode = runWithFault(host, 'ADD', pod, fault, nth)
       const isOver = exitCode === undefined
       if (!isOver) reached++
       if (!isOver && fault === failed) expect(exitCode).toBe(1)
-      else host.del(pod, host.vf(0, all))
+      else {
+        // What is still held keeps its addresses, which may be on it.
+        if (fault === failing && host.held().length > 0) expect([nth, host.leaseFiles()]).not.toEqual([nth, []])
+        host.del(pod, host.vf(0, all))
+      }
       expect([nth, host.leftovers()]).toEqual([nth, []])
       if (isOver) break
     }
@@ -90,6 +106,24 @@ test.each([
   },
   manyCallsMs,
 )
+
+test('ADD of a VF of which nothing is asked sends the kernel one change: the move, with all else in it', () => {
+  using host = new SriovHost()
+  const pod = host.pod()
+  const [command = '', ...args] = [
+    ...inNode(host.node),
+    ...['strace', '-f', '-xx', '--quiet=all', '-e', 'trace=write,writev,sendto,sendmsg'],
+    join(binaries, 'berth-sriov'),
+  ]
+  const env = host.environment('ADD', pod)
+  const { status, stderr } = spawnSync(command, args, { input: JSON.stringify(host.vf(0)), encoding: 'utf8', env })
+  expect(status).toBe(0)
+  // The message's length, then its type: RTM_NEWLINK and RTM_SETLINK.
+  const sent = (type: string) => stderr.match(new RegExp(`"(?:\\\\x..){2}\\\\x00\\\\x00\\\\x${type}\\\\x00`, 'g')) ?? []
+  expect([sent('10').length, sent('13').length]).toEqual([1, 0])
+  expect(podLink(pod)?.flags).toContain('UP')
+  host.del(pod, host.vf(0))
+})
 
 function openSocketIn(path: string): Disposable {
   using netns = openNetns(path, false)
@@ -170,16 +204,12 @@ test('a sweep gives back what nobody holds any more, at its second look', () => 
   host.add(alive, host.vf(0, { vlan: 100 }))
   host.add(gone, host.vf(1, { vlan: 200 }))
   ip('netns', 'del', gone.name)
-  const berth = (...args: string[]): string => {
-    const env = { ...process.env, BERTH_DATA_DIR: host.dataDir }
-    return spawnSync(join(binaries, 'berth'), args, { encoding: 'utf8', env }).stdout
-  }
-  expect(berth('vf', 'list')).toMatch(
+  expect(host.berth('vf', 'list')).toMatch(
     new RegExp(`${pciOf(0)} .* vlan 100 .* held\\n${pciOf(1)} .* vlan 200 .* gone\\n`),
   )
-  expect(berth('leases', 'sweep', '--grace', '0')).toMatch(new RegExp(`^waiting +${pciOf(1)} `, 'm'))
+  expect(host.berth('leases', 'sweep', '--grace', '0')).toMatch(new RegExp(`^waiting +${pciOf(1)} `, 'm'))
   expect(host.held()).toEqual([pciOf(0), pciOf(1)])
-  expect(berth('leases', 'sweep', '--grace', '0')).toMatch(new RegExp(`^restored +${pciOf(1)} `, 'm'))
+  expect(host.berth('leases', 'sweep', '--grace', '0')).toMatch(new RegExp(`^restored +${pciOf(1)} `, 'm'))
   expect(host.held()).toEqual([pciOf(0)])
   expect(linkOf(pciOf(1))).toBe('eth1')
   expect(vfAttributes()[1]?.vlan_list).toEqual([{}])

@@ -65,7 +65,7 @@ test('two VFs without a VLAN reach each other and the wire, and one in a VLAN is
   for (const [index, pod] of [near, far, apart].entries()) host.del(pod, configs[index] ?? {})
 })
 
-test('ADD without addresses takes one message from the node to the pod, where the link is up under its name', () => {
+test('ADD without addresses sets the link up under its name, and DEL gives it back whatever the pod has made of it', () => {
   using host = new SriovHost()
   const pod = host.pod()
   const name = linkOf(pciOf(0)) ?? ''
@@ -226,4 +226,23 @@ test('a NIC without a PF, as guests have them, is moved and given back, unless t
     JSON.parse(text).map(({ address, mtu, ifname }: object & Record<string, unknown>) => ({ address, mtu, ifname }))
   expect(facts(ip('-json', 'link', 'show', otherNic))).toEqual(facts(before))
   expect(ip('link', 'show', otherNic)).toContain(',UP')
+})
+
+test('a VF that is a port of a bridge, or has a link on it, is the node’s own: refused by its address, and passed over by `pf`', () => {
+  using host = new SriovHost()
+  const pod = host.pod()
+  const [port, master] = [linkOf(pciOf(0)) ?? '', linkOf(pciOf(1)) ?? '']
+  ip('link', 'add', 'br-own', 'type', 'bridge')
+  try {
+    ip('link', 'set', port, 'master', 'br-own')
+    ip('link', 'add', 'on-vf', 'link', master, 'type', 'macvlan', 'mode', 'bridge')
+    expect(host.refusal(pod, host.vf(0)).msg).toContain(`"${port}" is the node's own: it is a port of "br-own"`)
+    expect(host.refusal(pod, host.vf(1)).msg).toContain(`"${master}" is the node's own: "on-vf" is on it`)
+    const config = host.vf(0, { deviceID: '', pf })
+    expect(host.add(pod, config).interfaces).toMatchObject([{ pciID: pciOf(2) }])
+    host.del(pod, config)
+  } finally {
+    ip('link', 'del', 'br-own')
+    ip('link', 'del', 'on-vf')
+  }
 })

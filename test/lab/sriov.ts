@@ -1,8 +1,9 @@
 /** A node with VFs, whose pods berth-sriov attaches: what the tests of it share. */
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Answer, Attached, CallOptions, Pod } from '../e2e/host.ts'
-import { ip } from '../e2e/host.ts'
+import { binaries, ip } from '../e2e/host.ts'
 import { LabHost, otherNic, pciOf } from './guest.ts'
 
 const plugin = 'berth-sriov'
@@ -39,6 +40,12 @@ export class SriovHost extends LabHost {
   held(): string[] {
     const directory = join(this.dataDir, 'vf')
     return existsSync(directory) ? readdirSync(directory).filter((name) => !name.startsWith('.')) : []
+  }
+
+  /** `berth` on this host's data: what it prints. */
+  berth(...args: string[]): string {
+    const env = { ...process.env, BERTH_DATA_DIR: this.dataDir }
+    return spawnSync(join(binaries, 'berth'), args, { encoding: 'utf8', env }).stdout
   }
 
   /** The other NIC, which is on the same wire, with an address. */

@@ -111,12 +111,12 @@ describe('physicalFunctions() and pciAddressOf()', () => {
 })
 
 describe('unbindDriver() and bindDriver()', () => {
-  it('write the address where the driver takes it', () => {
+  it('write the address where the driver takes it', async () => {
     mkdirSync(`${sys}/bus/pci/drivers/ixgbevf`, { recursive: true })
     for (const name of ['bind', 'unbind']) writeFileSync(`${sys}/bus/pci/drivers/ixgbevf/${name}`, '')
-    unbindDriver('0000:03:02.0', 'ixgbevf', sys)
-    bindDriver('0000:03:02.0', 'ixgbevf', sys)
-    expect(() => bindDriver('0000:03:02.0', 'absent', sys)).toThrow('ENOENT')
+    await unbindDriver('0000:03:02.0', 'ixgbevf', sys)
+    await bindDriver('0000:03:02.0', 'ixgbevf', sys)
+    await expect(bindDriver('0000:03:02.0', 'absent', sys)).rejects.toThrow('ENOENT')
   })
 
   it('know which drivers are those of programs in user space', () => {
