@@ -101,7 +101,7 @@ async function announceLate(
   link: { readonly index: number; readonly mac: string },
   ips: readonly Ip[],
 ): Promise<void> {
-  if (ips.length === 0 || (await findNetdev(netns, link))?.carrier === true) return
+  if (ips.length === 0 || (await findNetdev(netns, { index: link.index }))?.carrier === true) return
   if (await awaitCarrier(netns, link.index, carrierMaxMs)) announce(netns, link, ips)
 }
 
