@@ -95,13 +95,13 @@ async function moveIn(
 /** Pods are not kept waiting for a cable that is not there. */
 const carrierMaxMs = 200
 
-/** What the kernel said of the addresses while there was no carrier nobody has heard. */
+/** What the kernel said of the addresses nobody has heard, unless there was a carrier by then: nothing tells, and once more does no harm. */
 async function announceLate(
   netns: Netns,
   link: { readonly index: number; readonly mac: string },
   ips: readonly Ip[],
 ): Promise<void> {
-  if (ips.length === 0 || (await findNetdev(netns, link))?.carrier === true) return
+  if (ips.length === 0) return
   if (await awaitCarrier(netns, link.index, carrierMaxMs)) announce(netns, link, ips)
 }
 
