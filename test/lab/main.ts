@@ -11,7 +11,7 @@ const vitest = ['node', '--disable-warning=ExperimentalWarning', 'node_modules/.
 
 async function run(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { seconds: { type: 'string', default: '900' }, tests: { type: 'boolean', default: false } },
+    options: { seconds: { type: 'string', default: '2400' }, tests: { type: 'boolean', default: false } },
     allowPositionals: true,
   })
   const timeoutSeconds = Number(values.seconds)
