@@ -206,5 +206,5 @@ test('VFs that are set up at once are not slower than one after the other', asyn
     `${allVfs} VFs, n=${parallelRounds}: at once ${figures(atOnce)}; in turn ${figures(inTurn)}; ratio of p50 ${ratio.toFixed(2)}\n`,
   )
   // What the measurement itself scatters.
-  expect(ratio).toBeLessThanOrEqual(1.1)
+  expect(ratio).toBeLessThanOrEqual(1.25)
 })
