@@ -53,9 +53,10 @@ export function readAt(path: string, position: number, length: number): Buffer {
   }
   try {
     // A pipe would keep everybody waiting, and a directory is no order either.
-    if (!fstatSync(fd).isFile()) return Buffer.alloc(0)
-    const bytes = Buffer.allocUnsafe(length)
-    return bytes.subarray(0, readSync(fd, bytes, 0, length, position))
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) return Buffer.alloc(0)
+    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(length, stat.size - position)))
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, position))
   } finally {
     closeSync(fd)
   }

@@ -17,6 +17,9 @@ import { requestOver } from './thread-request.ts'
 const readAsync = promisify(read)
 /** As netlink's: the kernel cuts longer answers silently. */
 const receiveBytes = 32 * 1024
+/** Buffers that nobody receives into now: a node that removes many links would else have thrown many away. */
+const idle: Buffer[] = []
+const idleMaxBuffers = 16
 /** RTMGRP_LINK of linux/rtnetlink.h. */
 const linkGroup = 1
 
@@ -35,11 +38,15 @@ async function receive(fd: number, buffer: Buffer): Promise<Answer[] | undefined
 
 /** Waits until the link is gone, or nobody waits any more. A pod may announce what it likes: the kernel is asked each time. */
 async function untilAnnounced(fd: number, socket: NetlinkSocket, index: number, isOver: () => boolean): Promise<void> {
-  const buffer = Buffer.allocUnsafe(receiveBytes)
-  while (!isOver()) {
-    const answers = await receive(fd, buffer)
-    const isSaidGone = answers === undefined || answers.some((answer) => deletedIndex(answer) === index)
-    if (isSaidGone && !isOver() && findLink(socket, { index }) === undefined) return
+  const buffer = idle.pop() ?? Buffer.allocUnsafeSlow(receiveBytes)
+  try {
+    while (!isOver()) {
+      const answers = await receive(fd, buffer)
+      const isSaidGone = answers === undefined || answers.some((answer) => deletedIndex(answer) === index)
+      if (isSaidGone && !isOver() && findLink(socket, { index }) === undefined) return
+    }
+  } finally {
+    if (idle.length < idleMaxBuffers) idle.push(buffer)
   }
 }
 

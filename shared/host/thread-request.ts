@@ -12,18 +12,20 @@ import { openNetlink } from './sockets.ts'
 const writeAsync = promisify(write)
 /** A PF describes each of its VFs in some 200 bytes, older kernels in 350, and may have 256 of them. What is not used costs nothing. */
 const receiveBytes = 256 * 1024
+/** What is received, one answer at a time: reading is synchronous, so one buffer serves all. Made when it is first needed. */
+let received: Buffer | undefined
 const sequence = 1
 
 /** As requestInThread, over a socket that hears nobody else. */
 export async function requestOver(fd: number, what: string, message: Message): Promise<Answer[]> {
   const bytes = message.finish(sequence, true)
   await writeAsync(fd, bytes, 0, bytes.length, null)
-  const buffer = Buffer.allocUnsafeSlow(receiveBytes)
+  received ??= Buffer.allocUnsafeSlow(receiveBytes)
   const answers: Answer[] = []
   for (;;) {
     // Requests are answered while they are sent: there is something to read each time, and nobody waits for it.
-    const bytesRead = readSync(fd, buffer)
-    for (const answer of splitAnswers(buffer.subarray(0, bytesRead))) {
+    const bytesRead = readSync(fd, received)
+    for (const answer of splitAnswers(received.subarray(0, bytesRead))) {
       const verdict = verdictOf(what, answer, sequence)
       if (verdict instanceof SystemError) throw verdict
       if (verdict === 'done') return answers
