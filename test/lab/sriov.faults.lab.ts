@@ -53,6 +53,8 @@ const callsOfRequest = 2
 const manyCallsMs = 600_000
 const killed = 'signal=SIGKILL'
 const failed = 'error=ENOMEM'
+/** The look for a carrier, and the word itself. */
+const harmlessMax = 4
 /** From there on everything does: nothing can be undone either. */
 const failing = `${failed}+`
 
@@ -66,12 +68,14 @@ test.each([
     using host = new SriovHost()
     const pod = host.pod()
     let reached = 0
+    let harmless = 0
     for (let nth = 1; ; nth += step) {
       const exitCode = runWithFault(host, 'ADD', pod, fault, nth)
       const isOver = exitCode === undefined
       if (!isOver) reached++
-      if (!isOver && fault === failed) expect(exitCode).toBe(1)
-      else {
+      if (exitCode === 0) harmless++
+      // What has failed has undone itself.
+      if (exitCode !== 1 || fault !== failed) {
         // What is still held keeps its addresses, which may be on it.
         if (fault === failing && host.held().length > 0) expect([nth, host.leaseFiles()]).not.toEqual([nth, []])
         host.del(pod, host.vf(0, all))
@@ -80,6 +84,8 @@ test.each([
       if (isOver) break
     }
     expect(reached).toBeGreaterThan(3)
+    // Of all that is asked, only the announcements may fail.
+    expect(harmless).toBeLessThanOrEqual(harmlessMax)
   },
   manyCallsMs,
 )

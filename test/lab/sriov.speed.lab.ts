@@ -23,8 +23,8 @@ import { linkOf, pciOf, pf } from './guest.ts'
 import { SriovHost } from './sriov.ts'
 
 const rounds = 24
-const ratioMax = 0.5
-const ratioWithUpMax = 0.75
+const ratioMax = 0.65
+const ratioWithUpMax = 0.9
 /** For the kernel to clear away what the other one has left: namespaces end in their own time. */
 const restMs = 200
 const allVfs = 7
