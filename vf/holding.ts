@@ -1,6 +1,6 @@
 /** Who holds a VF, what it was like before, and what was made of it: the text of a holding (vf/FORMAT.md). */
 import * as z from '../shared/cni/schema.ts'
-import { crc32 } from '../shared/crc32.ts'
+import { openLine, sealLine } from '../shared/sealed.ts'
 
 export const holdingFormat = 1
 
@@ -60,27 +60,12 @@ let schema: ReturnType<typeof makeSchema> | undefined
 
 export type Holding = z.output<ReturnType<typeof makeSchema>>
 
-/** One line. The checksum is the last member, over everything before it. */
-export function renderHolding(holding: Holding): string {
-  const body = JSON.stringify(holding).slice(0, -1)
-  return `${body},"crc32":"${crc32(body)}"}\n`
-}
-
-/** From `,"crc32":"` to the line feed. */
-const tailChars = 21
+export const renderHolding = (holding: Holding): string => sealLine(holding)
 
 /** Reads a holding's text; undefined when it is not one whole holding of this format. */
 export function parseHolding(text: string): Holding | undefined {
-  const body = text.slice(0, -tailChars)
-  if (text.slice(-tailChars) !== `,"crc32":"${crc32(body)}"}\n`) return undefined
-  let raw: unknown
-  try {
-    raw = JSON.parse(`${body}}`)
-  } catch {
-    return undefined
-  }
   schema ??= makeSchema()
-  const read = z.safeParse(schema, raw)
+  const read = z.safeParse(schema, openLine(text))
   return read.success ? read.data : undefined
 }
 

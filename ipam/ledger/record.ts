@@ -4,7 +4,7 @@ import { type Ip, parseCidr, sameIp } from '../../shared/address.ts'
 import { CniError } from '../../shared/cni/errors.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import * as z from '../../shared/cni/schema.ts'
-import { crc32 } from '../../shared/crc32.ts'
+import { openLine, sealLine } from '../../shared/sealed.ts'
 import { defaultSpace } from '../plan.ts'
 
 export const recordFormat = 1
@@ -85,26 +85,11 @@ export function offenderOf({ pod }: AttachmentRecord): string | undefined {
   return pod?.namespace === 'conflict' && ip !== undefined ? mac : undefined
 }
 
-/** One line. The checksum is the last member, over everything before it. */
-export function renderRecord(record: AttachmentRecord): string {
-  const body = JSON.stringify(record).slice(0, -1)
-  return `${body},"crc32":"${crc32(body)}"}\n`
-}
-
-/** From `,"crc32":"` to the line feed: what renderRecord puts after the checksummed part. */
-const tailChars = 21
+export const renderRecord = (record: AttachmentRecord): string => sealLine(record)
 
 /** Reads a record's text; undefined when it is not one whole record of this format. */
 export function parseRecord(text: string): AttachmentRecord | undefined {
-  const body = text.slice(0, -tailChars)
-  if (text.slice(-tailChars) !== `,"crc32":"${crc32(body)}"}\n`) return undefined
-  let raw: unknown
-  try {
-    raw = JSON.parse(`${body}}`)
-  } catch {
-    return undefined
-  }
   schema ??= makeSchema()
-  const read = z.safeParse(schema, raw)
+  const read = z.safeParse(schema, openLine(text))
   return read.success ? read.data : undefined
 }
