@@ -104,6 +104,7 @@ export class Round {
 
   /** An address that somebody names may be kept for too long: nobody else looks at it before the range is full. */
   #dropExpired({ plan, requested, now }: Claim): void {
+    if (requested.length === 0 && plan.fixed.length === 0) return
     const spaces = new Set([plan.space, ...plan.rangeSets.flat().map(({ space }) => space)])
     for (const { ip } of requested) {
       for (const space of spaces) this.#store.dropExpired(space, ip, now.getTime())

@@ -32,7 +32,7 @@ const out = join(root, 'dist', 'cni')
 const quiet = '--disable-warning=ExperimentalWarning'
 
 /** Options of Node and the few of V8 for which a code cache is not void. */
-const nodeOptions = [
+export const nodeOptions = [
   quiet,
   // V8's threads: a call is too short for four of them to help it, and each has to be started and woken.
   '--v8-pool-size=1',

@@ -88,7 +88,7 @@ interface BenchReport {
   readonly machine: { kernel: string; cpus: number; cpu: string; node: string; disk: string }
   readonly rows: { name: string; n: number; p50Ms: number; p99Ms: number }[]
   readonly ratios: { name: string; p50: number; p99: number; target?: number; target99?: number }[]
-  readonly agent: string[]
+  readonly lines: string[]
 }
 
 /** Small ones would all be 0.00. */
@@ -98,7 +98,7 @@ const aim = (value: number | undefined): string => (value === undefined ? '' : `
 /** The last run of `make bench` as a table; undefined when there was none here. */
 function figures(): string | undefined {
   if (!existsSync(benchReport)) return undefined
-  const { machine, rows, ratios, agent }: BenchReport = JSON.parse(readFileSync(benchReport, 'utf8'))
+  const { machine, rows, ratios, lines }: BenchReport = JSON.parse(readFileSync(benchReport, 'utf8'))
   return [
     `${machine.cpu}, ${machine.cpus} cores, Linux ${machine.kernel}, ${machine.disk}, Node ${machine.node}:`,
     '',
@@ -114,7 +114,7 @@ function figures(): string | undefined {
     ),
     '',
     '```',
-    ...agent,
+    ...lines,
     '```',
   ].join('\n')
 }

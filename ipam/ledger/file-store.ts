@@ -104,10 +104,11 @@ export class FileStore implements Store {
     }
   }
 
-  async flush(): Promise<void> {
+  async flush(beside = true): Promise<void> {
     if (this.shared) return
     try {
-      await (this.#options.deferred === true ? this.#journal.flush() : this.#journal.sync())
+      if (this.#options.deferred !== true) this.#journal.sync()
+      else if (beside || !this.#journal.trySync()) await this.#journal.flush()
     } catch (error) {
       throw this.explain(error)
     }

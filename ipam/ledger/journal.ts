@@ -56,6 +56,7 @@ export class Journal {
   #kept: number | undefined
   #syncing: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
+  #underWay = 0
 
   /** `keepsOpen`: for a process that writes to it again and again. */
   constructor(directory: string, keepsOpen = false) {
@@ -86,9 +87,17 @@ export class Journal {
     return this.#next
   }
 
+  /** As sync(), unless a sync is under way: of a failure the kernel tells one of two who wait on one file. False then. */
+  trySync(): boolean {
+    if (this.#underWay > 0) return false
+    this.sync()
+    return true
+  }
+
   /** One that waits for a sync that fails has failed as well: the kernel takes what it could not write for written afterwards. */
   async #afterTheLast(): Promise<void> {
     const before = this.#syncing
+    this.#underWay++
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     promise.catch(() => undefined)
     this.#syncing = promise
@@ -102,6 +111,8 @@ export class Journal {
       if (this.#syncing === promise) this.#syncing = Promise.resolve()
       reject(error)
       throw error
+    } finally {
+      this.#underWay--
     }
   }
 

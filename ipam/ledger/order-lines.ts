@@ -42,24 +42,58 @@ export function parseEntry(line: Buffer): Entry | undefined {
 
 export const renderEntry = (freedAtMs: number, ip: Ip, key: string): string => `${freedAtMs} ${formatIp(ip)} ${key}\n`
 
-/** Some bytes of a file; none when it is not there. */
-export function readAt(path: string, position: number, length: number): Buffer {
+/** Reads an order's file, which has so many bytes; undefined when there is none, or something else has its name. */
+function withFile<T>(path: string, read: (fd: number, size: number) => T): T | undefined {
   let fd: number
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ELOOP', 'ENXIO')) return Buffer.alloc(0)
+    if (isErrno(error, 'ENOENT', 'ELOOP', 'ENXIO')) return undefined
     throw error
   }
   try {
     // A pipe would keep everybody waiting, and a directory is no order either.
     const stat = fstatSync(fd)
-    if (!stat.isFile()) return Buffer.alloc(0)
-    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(length, stat.size - position)))
-    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, position))
+    return stat.isFile() ? read(fd, stat.size) : undefined
   } finally {
     closeSync(fd)
   }
+}
+
+const none = Buffer.alloc(0)
+
+/** At most `length` bytes from `position` on, of a file of `size` bytes. */
+function readPart(fd: number, size: number, position: number, length: number): Buffer {
+  const wanted = Math.min(length, size - position)
+  if (wanted <= 0) return none
+  const bytes = Buffer.allocUnsafe(wanted)
+  return bytes.subarray(0, readSync(fd, bytes, 0, wanted, position))
+}
+
+/** Some bytes of a file; none when it is not there. */
+export const readAt = (path: string, position: number, length: number): Buffer =>
+  withFile(path, (fd, size) => readPart(fd, size, position, length)) ?? none
+
+interface Opened<Header> {
+  readonly header: Header
+  readonly size: number
+  /** The file from the byte `at` on, as far as it was asked for. */
+  readonly at: number
+  readonly chunk: Buffer
+}
+
+/** Reads a file's header, of so many bytes, and up to `chunkBytes` from where that says that the rest begins. */
+export function openOrder<Header extends { readonly head: number }>(
+  path: string,
+  headerBytes: number,
+  chunkBytes: number,
+  readHeader: (bytes: Buffer, size: number) => Header,
+): Opened<Header> {
+  const read = (fd: number, size: number): Opened<Header> => {
+    const header = readHeader(readPart(fd, size, 0, headerBytes), size)
+    return { header, size, at: header.head, chunk: readPart(fd, size, header.head, chunkBytes) }
+  }
+  return withFile(path, read) ?? { header: readHeader(none, 0), size: 0, at: headerBytes, chunk: none }
 }
 
 export function appendTo(path: string, text: string): void {

@@ -18,6 +18,7 @@ import {
   type Entry,
   entryAt,
   freedBy,
+  openOrder,
   parseEntry,
   readAt,
   removeIdle,
@@ -74,6 +75,17 @@ export function noteFreed(directory: string, freed: readonly Freed[], key: Attac
 /** Looks for free addresses of the span that the file does not know, outside `blocked`. */
 type Refill = (nowMs: number, blocked: readonly Span[]) => readonly Ip[]
 
+/** What a file says of itself; that of a file without a header, or with one of another span, is that of a new one. */
+function readHeader(bytes: Buffer, size: number, span: Span): { next: bigint; head: number } {
+  const [, text = '', head = ''] = header.exec(bytes.toString('latin1')) ?? []
+  const ip = parseIp(text)
+  const known = ip !== undefined && spanContains(span, ip) ? ip.value : span.first
+  return {
+    next: text === 'none' ? span.last + 1n : known,
+    head: head === '' ? headerBytes : Math.max(headerBytes, Math.min(Number(head), size)),
+  }
+}
+
 export class FileOrder implements Order {
   readonly #path: string
   readonly #span: Span
@@ -81,11 +93,11 @@ export class FileOrder implements Order {
   /** The lowest address that was never given; beyond the span when there is none. */
   #next: bigint
   /** Where the longest-freed entry starts; everything before it is used up. */
-  #head = headerBytes
+  #head: number
   /** Bytes of the file when it was opened; what is freed after that is for the next one who opens it. */
   #size: number
   #chunk: Buffer
-  #chunkAt = 0
+  #chunkAt: number
   /** When it was last taken from. */
   #nowMs: number | undefined
 
@@ -93,14 +105,12 @@ export class FileOrder implements Order {
     this.#path = path
     this.#span = span
     this.#refill = refill
-    this.#next = span.first
-    this.#chunk = readAt(path, 0, chunkBytes)
-    const [, next = '', head = ''] = header.exec(this.#chunk.subarray(0, headerBytes).toString('latin1')) ?? []
-    const ip = parseIp(next)
-    if (next === 'none') this.#next = span.last + 1n
-    else if (ip !== undefined && spanContains(span, ip)) this.#next = ip.value
-    this.#size = this.#chunk.length < chunkBytes ? this.#chunk.length : sizeOf(path)
-    if (head !== '') this.#head = Math.max(headerBytes, Math.min(Number(head), this.#size))
+    const opened = openOrder(path, headerBytes, chunkBytes, (bytes, size) => readHeader(bytes, size, span))
+    this.#next = opened.header.next
+    this.#head = opened.header.head
+    this.#size = opened.size
+    this.#chunk = opened.chunk
+    this.#chunkAt = opened.at
   }
 
   *candidates(wish: OrderWish): Generator<Ip> {
@@ -153,18 +163,18 @@ export class FileOrder implements Order {
     const directory = dirname(this.#path)
     const nowMs = this.#nowMs
     // Configs that change make new orders: whoever makes one removes those that nobody uses any more.
-    if (nowMs !== undefined && sizeOf(this.#path) === 0) {
+    if (nowMs !== undefined && this.#size === 0) {
       orWarn(`remove what is idle in "${directory}"`, () => removeIdle(directory, nowMs))
     }
     orWarn(`save "${this.#path}"`, () => this.#save())
   }
 
   #save(): void {
-    const size = sizeOf(this.#path)
-    const rest = Math.max(0, size - this.#head)
+    const usedUp = this.#head - headerBytes
     // Rewritten when more is used up than left: the file stays small, and a claim pays for one entry of it on average.
-    if (size < headerBytes || (this.#head - headerBytes > chunkBytes && this.#head - headerBytes > rest)) {
-      replaceUnsynced(this.#path, this.#header(headerBytes) + readAt(this.#path, this.#head, rest).toString('utf8'))
+    if (this.#size < headerBytes || (usedUp > chunkBytes && usedUp > sizeOf(this.#path) - this.#head)) {
+      const rest = readAt(this.#path, this.#head, Number.MAX_SAFE_INTEGER)
+      replaceUnsynced(this.#path, this.#header(headerBytes) + rest.toString('utf8'))
       return
     }
     const fd = openSync(this.#path, constants.O_WRONLY | constants.O_NOFOLLOW)

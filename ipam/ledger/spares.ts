@@ -15,6 +15,8 @@ export class Spares {
   readonly #directory: string
   /** How many this process has put there; another one may have taken the first of them, or left one. */
   #count = 0
+  /** Nothing was there at the last look: as long as this process puts nothing there, it is not worth another. */
+  #none = false
 
   constructor(directory: string) {
     this.#directory = directory
@@ -27,8 +29,12 @@ export class Spares {
   /** Takes a file's last name away, and keeps the file. One that has another name is left to that. */
   keep(path: string): void {
     const isOnly = this.#count < sparesMax && isSpare(path)
-    if (isOnly && moves(path, this.#at(this.#count))) this.#count++
-    else removeName(path)
+    if (!isOnly || !moves(path, this.#at(this.#count))) {
+      removeName(path)
+      return
+    }
+    this.#count++
+    this.#none = false
   }
 
   /** Writes a file of that name. Until then it may have what it had before, or a part of it: nobody reads it. */
@@ -48,10 +54,14 @@ export class Spares {
   }
 
   #take(path: string): number | undefined {
+    if (this.#none) return undefined
     if (this.#count > 0) this.#count--
     const spare = this.#at(this.#count)
     // After a power cut a spare file may be a record's as well, and an administrator's hand may have left anything.
-    if (!isSpare(spare) || !moves(spare, path)) return undefined
+    if (!isSpare(spare) || !moves(spare, path)) {
+      this.#none = this.#count === 0
+      return undefined
+    }
     return openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW)
   }
 

@@ -85,8 +85,11 @@ export interface Store extends Disposable {
   /** Runs `work` while no other process runs its own. Throws ERR_TRY_AGAIN when the lock cannot be had in time, or is lost. */
   locked<T>(work: () => T): T
 
-  /** Resolves when all that was put, by this process or another, is on disk. Rejects with ERR_IO. */
-  flush(): Promise<void>
+  /**
+   * Resolves when all that was put, by this process or another, is on disk. Rejects with ERR_IO. `beside`: in a thread, for who has
+   * something else to do meanwhile.
+   */
+  flush(beside?: boolean): Promise<void>
 
   /** What locked() throws when its work has thrown `error`. */
   explain(error: unknown): unknown

@@ -112,6 +112,22 @@ it('put() of a store that defers syncs nothing, and flush() syncs for all who we
   expect(synced.filter((name) => name.startsWith('10.'))).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4'])
 })
 
+it('flush(false) has synced when it returns, or shares the sync that is under way', async () => {
+  watch()
+  const store = new FileStore(dataDir, { deferred: true })
+  store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])]))
+  await store.flush()
+  calls = []
+  const synced = store.flush(false)
+  expect(calls).toEqual(['fdatasync journal'])
+  const inThread = [store.flush(), store.flush(false)]
+  // Of two syncs of one file at once only one hears of a failure.
+  expect(calls).toEqual(['fdatasync journal'])
+  await Promise.all([synced, ...inThread])
+  await store.flush(false)
+  expect(calls).toEqual(['fdatasync journal', 'fdatasync journal'])
+})
+
 it('flush() says that the disk is broken to all who were put before, and to nobody else', async () => {
   const store = new FileStore(dataDir, { deferred: true })
   store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])]))
