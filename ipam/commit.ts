@@ -75,9 +75,9 @@ export class GroupCommit {
         this.#store,
         batch.map(({ claim }) => claim),
       )
-      // A single claim's kernel work goes on beside the disk's. Several wait for one another's anyway, and the disk takes less time
-      // than it takes to wake a thread, with fewer outliers.
-      const durable = this.#store.flush(batch.length === 1)
+      // A single link is made beside the disk's work. Several claims wait for one another anyway, and the disk takes less time than
+      // it takes to wake a thread, with fewer outliers.
+      const durable = this.#store.flush(batch.length === 1 && batch[0]?.claim.link !== undefined)
       // Whoever is left when it fails has been told already.
       durable.catch(() => undefined)
       this.#onWritten(batch.length)
