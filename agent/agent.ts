@@ -1,6 +1,8 @@
 /** The agent: its places, the line of calls, and how it ends. */
 import { normalize } from 'node:path'
-import { declined, dispatch, isPluginName, type Reply } from '../plugins/dispatch.ts'
+import { allPlugins } from '../plugins/all.ts'
+import { declined, dispatch, type Reply } from '../plugins/dispatch.ts'
+import { isPluginName } from '../plugins/names.ts'
 import { type Peer, pathToRoot } from '../shared/host/peer.ts'
 import { log, timed } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
@@ -68,7 +70,7 @@ export class Agent {
     const { name, environment, stdin } = call
     if (caller === undefined || !isPluginName(name) || !meansTheSameHere(environment.CNI_NETNS ?? '')) return declined
     return await timed(environment.CNI_COMMAND ?? 'call', () =>
-      dispatch({ name, environment, readStdin: () => stdin }, this.#resources.depsFor(environment, caller)),
+      dispatch({ name, environment, readStdin: () => stdin }, this.#resources.depsFor(environment, caller), allPlugins),
     )
   }
 

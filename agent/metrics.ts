@@ -6,7 +6,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Claim, Usage } from '../ipam/index.ts'
 import type { Reply } from '../plugins/dispatch.ts'
-import { isPluginName } from '../plugins/dispatch.ts'
+import { isPluginName } from '../plugins/names.ts'
 import { ownName } from '../shared/aliases.ts'
 import { errorTable } from '../shared/cni/errors.ts'
 import { verbs } from '../shared/cni/versions.ts'

@@ -3,6 +3,7 @@
  * network namespace of their own, and leases in a directory of their own.
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { allPlugins } from '../plugins/all.ts'
 import { dispatch } from '../plugins/dispatch.ts'
 import { monotonicMs } from '../shared/clock.ts'
 import { makeDirectory, removeDirectory } from '../shared/disk.ts'
@@ -45,7 +46,7 @@ async function life(resources: Resources, netns: string, config: object): Promis
     }
     const input = JSON.stringify(given)
     const deps = resources.depsFor(environment, { root: '', isAlive: () => true })
-    const reply = await dispatch({ name: 'berth-macvlan', environment, readStdin: () => input }, deps)
+    const reply = await dispatch({ name: 'berth-macvlan', environment, readStdin: () => input }, deps, allPlugins)
     if (reply.exitCode !== 0) throw new Error(`${verb}: ${reply.stdout}`)
     return reply.stdout
   }

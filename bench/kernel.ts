@@ -88,7 +88,7 @@ function attachOnce(samples: Samples, name: string, result: Result, { podPath, h
 }
 
 /** As a config without any of these keys has it. */
-const layer3 = layer3Of(readKeys(keyed(layer3Shape), {}, ''))
+const layer3 = layer3Of(readKeys(keyed(layer3Shape()), {}, ''))
 
 /** Both sides in turns, `rounds` of each. */
 export function measureKernelPart(

@@ -21,8 +21,9 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { build } from 'esbuild'
-import { pluginNames } from '../plugins/dispatch.ts'
+import { pluginNames } from '../plugins/names.ts'
 import { archOf, installLauncher } from './launcher.ts'
+import { cacheAlignBytes, cacheOf, coldTexts, warmTexts } from './texts.ts'
 
 const root = join(import.meta.dirname, '..')
 export const work = join(root, 'dist', 'work')
@@ -57,11 +58,11 @@ interface SeaOptions {
   seaConfig: Record<string, unknown>
 }
 
-/** A text that is a function of these parameters, as packaging/loader.cjs and packaging/warm.ts call it; it returns what `entry` exports. */
-async function bundle(entry: string, outfile: string, parameters: string): Promise<void> {
+/** A script of `entry`, a path from the root, and all that it imports. */
+async function bundle(entry: string, outfile: string): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   await build({
-    entryPoints: [entry],
+    entryPoints: [join(root, entry)],
     outfile,
     bundle: true,
     platform: 'node',
@@ -86,17 +87,22 @@ async function bundle(entry: string, outfile: string, parameters: string): Promi
       },
     ],
   })
+}
+
+/** A text is a function, as packaging/loader.ts and packaging/warm.ts call it; it returns what `entry` exports. */
+async function bundleText(entry: string, outfile: string): Promise<void> {
+  await bundle(entry, outfile)
   const body = readFileSync(outfile, 'utf8')
-  writeFileSync(outfile, `(function (${parameters}) {var module={exports:{}};${body}\nreturn module.exports})`)
+  writeFileSync(outfile, `(function (require, process) {var module={exports:{}};${body}\nreturn module.exports})`)
 }
 
 /** Re-runs this script's warm-up in a fresh network namespace with a pod and a NIC in it (see warm.ts). */
-async function warmUp(program: string, cache: string): Promise<void> {
+async function warmUp(text: string, cache: string): Promise<void> {
   const pod = spawn('unshare', ['--net', 'sleep', '60'], { stdio: 'ignore' })
   try {
     const netns = `/proc/${pod.pid}/ns/net`
     while (readlinkSync(netns) === readlinkSync('/proc/self/ns/net')) await pause(1)
-    const warm = [process.execPath, ...nodeOptions, join(import.meta.dirname, 'warm.ts'), program, cache, netns]
+    const warm = [process.execPath, ...nodeOptions, join(import.meta.dirname, 'warm.ts'), text, cache, netns]
     const commands = [
       'ip link add nic type veth peer name wire',
       'ip link set nic up',
@@ -136,12 +142,9 @@ export async function pack(
   })
 }
 
-/** V8 reads a code cache where it lies if that is a multiple of so many bytes in memory, and copies it first if not. */
-const cacheAlignBytes = 8
-
 /**
  * A code cache as an asset: bytes before it that each say how many they are, 1 to 8, the cache, and what is left of 8 behind it.
- * packaging/loader.cjs takes it out again.
+ * packaging/loader.ts takes it out again.
  */
 function paddedCache(cache: Buffer, before: number): Buffer {
   return Buffer.concat([Buffer.alloc(before, before), cache, Buffer.alloc(cacheAlignBytes - before)])
@@ -162,15 +165,24 @@ if (import.meta.main) {
   mkdirSync(out, { recursive: true })
   mkdirSync(work, { recursive: true })
   const at = (name: string): string => join(work, name)
-  const [program, cache] = [at('berth.js'), at('berth.cache')]
-  const texts = { cli: at('berth-cli.js'), agent: at('berth-agent.js'), install: at('berth-install.js') }
-  await bundle(join(root, 'main.ts'), program, 'require, process, loadText')
-  for (const [name, text] of Object.entries(texts)) await bundle(join(root, name, 'main.ts'), text, 'require, process')
-  await warmUp(program, cache)
-  const unpadded = readFileSync(cache)
-  writeFileSync(cache, paddedCache(unpadded, cacheAlignBytes))
-  await pack(join(import.meta.dirname, 'loader.cjs'), join(out, 'berth'), nodeOptions, { program, ...texts, cache })
-  alignCache(join(out, 'berth'), unpadded)
+  const executable = join(out, 'berth')
+  const assets: Record<string, string> = {}
+  const caches: Buffer[] = []
+  for (const [name, entry] of Object.entries({ ...warmTexts, ...coldTexts })) {
+    assets[name] = at(`berth-${name}.js`)
+    await bundleText(entry, assets[name])
+  }
+  for (const name of Object.keys(warmTexts)) {
+    const cache = at(`berth-${cacheOf(name)}`)
+    assets[cacheOf(name)] = cache
+    await warmUp(at(`berth-${name}.js`), cache)
+    const unpadded = readFileSync(cache)
+    caches.push(unpadded)
+    writeFileSync(cache, paddedCache(unpadded, cacheAlignBytes))
+  }
+  await bundle('packaging/loader.ts', at('berth.js'))
+  await pack(at('berth.js'), executable, nodeOptions, assets)
+  for (const cache of caches) alignCache(executable, cache)
   installLauncher(out, archOf(process.arch))
   process.stdout.write(
     `packed Node ${process.versions.node} into ${out} (berth; launcher: ${pluginNames.join(', ')})\n`,

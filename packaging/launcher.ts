@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { linkSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { pluginNames } from '../plugins/dispatch.ts'
+import { pluginNames } from '../plugins/names.ts'
 
 const root = join(import.meta.dirname, '..')
 

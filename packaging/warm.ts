@@ -1,20 +1,20 @@
 /**
- * Makes the code cache of the bundled program: runs it through real calls, then asks V8 for all it has compiled.
+ * Makes the code cache of a text of plugins: runs it through real calls, then asks V8 for all it has compiled.
  *
- * Run by packaging/build.ts in a network namespace of its own, with `<program> <cache> <pod namespace>` as arguments and
- * a link "nic" to attach to. The program is evaluated once a call, as a process would; V8 keeps the compiled functions.
+ * Run by packaging/build.ts in a network namespace of its own, with `<text> <cache> <pod namespace>` as arguments and
+ * a link "nic" to attach to. The text is evaluated once a call, as a process would; V8 keeps the compiled functions.
  */
 import ffi from 'node:ffi'
 import fs, { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Script } from 'node:vm'
 import { callNumbers } from '../shared/host/libc.ts'
 
-const [programPath = '', cachePath = '', netns = ''] = process.argv.slice(2)
+const [textPath = '', cachePath = '', netns = ''] = process.argv.slice(2)
 const dataDir = mkdtempSync(join(tmpdir(), 'berth-warm-'))
-const script = new Script(readFileSync(programPath, 'latin1'), { filename: 'berth.js' })
+const script = new Script(readFileSync(textPath, 'latin1'), { filename: basename(textPath) })
 
 const config = (ipam: object | undefined): object => ({
   cniVersion: '1.0.0',
@@ -30,11 +30,7 @@ const dual = {
   routes: [{ dst: 'fd01::/64', gw: 'fd00::1' }],
 }
 
-const neverText = (): never => {
-  throw new Error('a plugin loads another text')
-}
-
-/** Evaluates the program as if called under `name` and returns what it printed. */
+/** Evaluates the text as if called under `name` and returns what it printed. */
 async function call(name: string, verb: string, stdin: object): Promise<string> {
   let printed = ''
   const filesystem = {
@@ -56,23 +52,21 @@ async function call(name: string, verb: string, stdin: object): Promise<string> 
     CNI_PATH: '/nowhere',
     BERTH_DATA_DIR: dataDir,
   }
-  const exitCode = await new Promise<number>((exit) => {
-    // The program's end is the end of one call here.
-    const foreign = {
-      ...ffi,
-      dlopen(...args: Parameters<typeof ffi.dlopen>) {
-        const library = ffi.dlopen(...args)
-        const { syscall } = library.functions
-        const unlessExit = (number: bigint, ...words: bigint[]): unknown =>
-          number === BigInt(callNumbers.exit_group) ? exit(Number(words[0])) : syscall?.(number, ...words)
-        return { ...library, functions: { ...library.functions, syscall: unlessExit } }
-      },
-    }
-    const replaced: Record<string, unknown> = { 'node:fs': filesystem, fs: filesystem, 'node:ffi': foreign }
-    const requireFor = (id: string): unknown => replaced[id] ?? load(id)
-    const process_ = Object.create(process, { argv0: { value: name }, env: { value: env }, exit: { value: exit } })
-    script.runInThisContext()(requireFor, process_, neverText)
-  })
+  // A call's end is not that of this process.
+  const foreign = {
+    ...ffi,
+    dlopen(...args: Parameters<typeof ffi.dlopen>) {
+      const library = ffi.dlopen(...args)
+      const { syscall } = library.functions
+      const unlessExit = (number: bigint, ...words: bigint[]): unknown =>
+        number === BigInt(callNumbers.exit_group) ? 0n : syscall?.(number, ...words)
+      return { ...library, functions: { ...library.functions, syscall: unlessExit } }
+    },
+  }
+  const replaced: Record<string, unknown> = { 'node:fs': filesystem, fs: filesystem, 'node:ffi': foreign }
+  const requireFor = (id: string): unknown => replaced[id] ?? load(id)
+  const process_ = Object.create(process, { env: { value: env } })
+  const exitCode: number = await script.runInThisContext()(requireFor, process_).main(name, 'warm')
   if (exitCode !== 0) throw new Error(`warm-up ${name} ${verb} failed: ${printed}`)
   return printed
 }

@@ -6,23 +6,10 @@ import { renderResult } from '../shared/cni/result.ts'
 import { newestVersion, supportedVersions } from '../shared/cni/versions.ts'
 import { log, timedNow } from '../shared/log.ts'
 import { Declined, type Deps, type Plugin } from './deps.ts'
-import { ipamPlugin } from './ipam/plugin.ts'
-import { ipvlanPlugin } from './ipvlan/plugin.ts'
-import { macvlanPlugin } from './macvlan/plugin.ts'
 import { withOwnIpam } from './own-ipam.ts'
-import { sriovPlugin } from './sriov/plugin.ts'
 
-/** The CNI `type`s this program answers to. */
-const plugins: Readonly<Record<string, Plugin>> = {
-  'berth-macvlan': macvlanPlugin,
-  'berth-ipvlan': ipvlanPlugin,
-  'berth-sriov': sriovPlugin,
-  'berth-ipam': ipamPlugin,
-}
-
-/** Also for an alias of one that there is: nobody calls the program by it who was not installed as it. */
-export const isPluginName = (name: string): boolean => Object.hasOwn(plugins, ownName(name))
-export const pluginNames = Object.keys(plugins)
+/** The plugins of a program text, by their CNI `type`. */
+export type Plugins = Readonly<Partial<Record<string, Plugin>>>
 
 export interface Call {
   /** The name the program was called by. */
@@ -63,7 +50,7 @@ async function run(plugin: Plugin, request: Request, deps: Deps): Promise<string
  * Answers a call, or in a resident process declines it. Never throws: whatever goes wrong becomes the specification's error JSON and
  * exit code 1.
  */
-export async function dispatch(call: Call, deps: Deps): Promise<Reply> {
+export async function dispatch(call: Call, deps: Deps, plugins: Plugins): Promise<Reply> {
   let cniVersion: string | undefined
   try {
     if (call.environment.CNI_COMMAND === 'VERSION') return versionReply()

@@ -6,16 +6,17 @@ import { CniError } from '../shared/cni/errors.ts'
 import { keyed, readKeys, uint32 } from '../shared/cni/keys.ts'
 import * as z from '../shared/cni/schema.ts'
 
-export const layer3Shape = {
+/** A function: each schema costs its making, and a DEL or a call of berth-ipam needs none of these. */
+export const layer3Shape = () => ({
   acceptRA: z.optional(z.boolean()),
   dad: z._default(z.enum(['off', 'optimistic', 'wait']), 'off'),
   announce: z._default(z.boolean(), true),
   // Two kinds of value; the second one's schema is made when one is there.
   sourceRouting: z._default(z.unknown(), false),
-}
+})
 
 /** What the keys mean, for the README's table (scripts/tables.ts). */
-export const layer3KeyDocs: Record<keyof typeof layer3Shape, string> = {
+export const layer3KeyDocs: Record<keyof ReturnType<typeof layer3Shape>, string> = {
   acceptRA:
     "take in routers' advertisements (SLAAC addresses, routes); not given: no on a link with addresses, the kernel's default on one without",
   dad: '`off`: IPv6 addresses are usable at once, the ledger vouches for them; `optimistic`: usable at once, and the kernel looks for duplicates behind it; `wait`: ADD waits for that, one to two seconds, and fails for a duplicate',
@@ -47,7 +48,7 @@ function readSourceRouting(value: unknown): Layer3['sourceRouting'] {
 }
 
 /** What the keys mean, read with those of a plugin. Throws ERR_CONFIG that names the key and the value. */
-export function layer3Of(keys: z.output<ReturnType<typeof keyed<typeof layer3Shape>>>): Layer3 {
+export function layer3Of(keys: z.output<ReturnType<typeof keyed<ReturnType<typeof layer3Shape>>>>): Layer3 {
   return {
     acceptRA: keys.acceptRA,
     dad: keys.dad,

@@ -1,12 +1,14 @@
-/** The one-shot door: one CNI call in a process of its own. */
+/** The one-shot door: one CNI call in a process of its own. The program text of the plugins that most calls are for. */
 import { readFileSync } from 'node:fs'
 import { CniError } from '../shared/cni/errors.ts'
 import { supportedVersions } from '../shared/cni/versions.ts'
+import { endProcess } from '../shared/host/libc.ts'
 import { setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
 import { writeAll } from '../shared/write.ts'
-import { dispatch } from './dispatch.ts'
+import { dispatch, type Plugins } from './dispatch.ts'
 import { oneShotDeps } from './one-shot.ts'
+import { usualPlugins } from './usual.ts'
 
 function readStdin(): string {
   try {
@@ -17,8 +19,8 @@ function readStdin(): string {
   }
 }
 
-/** Answers the call of the plugin `name` and returns the exit code. */
-export async function main(name: string, version: string): Promise<number> {
+/** Answers the call of the plugin `name`, and ends the process or returns the exit code. */
+export async function main(name: string, version: string, plugins: Plugins = usualPlugins): Promise<number> {
   const environment = process.env
   setLogLevel(environment.BERTH_LOG)
   if ((environment.CNI_COMMAND ?? '') === '') {
@@ -26,7 +28,9 @@ export async function main(name: string, version: string): Promise<number> {
     writeAll(2, about)
     return 0
   }
-  const reply = await dispatch({ name, environment, readStdin }, oneShotDeps(environment))
+  const reply = await dispatch({ name, environment, readStdin }, oneShotDeps(environment), plugins)
   writeAll(1, reply.stdout)
+  // Nothing is left to wait for: what was to be written is, synchronously.
+  endProcess(reply.exitCode)
   return reply.exitCode
 }

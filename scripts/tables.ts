@@ -61,7 +61,7 @@ function errorsTable(): string {
 }
 
 const tables: Record<string, string> = {
-  'macvlan keys': keyTable(macvlanShape, macvlanKeyDocs),
+  'macvlan keys': keyTable(macvlanShape(), macvlanKeyDocs),
   'ipvlan keys': keyTable(ipvlanShape(), ipvlanKeyDocs),
   'sriov keys': keyTable(sriovShape(), sriovKeyDocs),
   'ipam keys': keyTable(berthShape(), berthKeyDocs),

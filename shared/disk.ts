@@ -24,7 +24,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { promisify } from 'node:util'
+import { inThread } from './in-thread.ts'
 import { log } from './log.ts'
 import { messageOf } from './message.ts'
 
@@ -141,9 +141,6 @@ export function createExclusive(path: string, temporary: string, content: string
   }
 }
 
-const fdatasyncAsync = promisify(fdatasync)
-const fsyncAsync = promisify(fsync)
-
 /**
  * Makes a name that has its content, and both are on disk when this resolves; false when somebody has the name. The disk is waited for
  * in a thread. Two callers may try at once: each writes a file of its own.
@@ -152,7 +149,7 @@ export async function createDurable(path: string, content: string): Promise<bool
   const temporary = `${dirname(path)}/.new,${basename(path)},${process.pid},${++temporaries}`
   const fd = createFile(temporary, content)
   try {
-    await fdatasyncAsync(fd)
+    await inThread((done) => fdatasync(fd, done))
     if (!linkExclusive(temporary, path)) return false
   } finally {
     closeSync(fd)
@@ -160,7 +157,7 @@ export async function createDurable(path: string, content: string): Promise<bool
   }
   const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    await fsyncAsync(directory)
+    await inThread((done) => fsync(directory, done))
     return true
   } catch (error) {
     discardName(path)

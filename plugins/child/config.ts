@@ -10,18 +10,19 @@ import { type Layer3, layer3KeyDocs, layer3Of, layer3Shape } from '../layer3.ts'
 import { type MetadataPlace, metadataKeyDoc as openstackMetadata } from '../openstack/port.ts'
 import { vlanIdMax } from './vlan.ts'
 
-export const childShape = {
+/** A function, as layer3Shape. */
+export const childShape = () => ({
   master: textOrNone,
   vlan: z.optional(z.int(z.gte(0), z.lte(vlanIdMax))),
   createVlan: z._default(z.boolean(), false),
   openstackMetadata: textOrNone,
   mtu: z._default(uint32, 0),
   linkInContainer: z._default(z.boolean(), false),
-  ...layer3Shape,
-}
+  ...layer3Shape(),
+})
 
 /** What the keys mean, for the README's tables (scripts/tables.ts). */
-export const childKeyDocs: Record<keyof typeof childShape, string> = {
+export const childKeyDocs: Record<keyof ReturnType<typeof childShape>, string> = {
   master:
     'parent link; none named: the link of the default route; `openstack:<UUID>`: that of the port in this Neutron network',
   vlan: 'attach to this VLAN of the master (802.1Q), by the link that has it, whatever its name; 0: to the master itself. Goes with the `vlan` of `ipam.networks`',
@@ -53,7 +54,7 @@ export interface ChildConfig {
   readonly layer3: Layer3
 }
 
-type ChildKeys = z.output<ReturnType<typeof keyed<typeof childShape>>>
+type ChildKeys = z.output<ReturnType<typeof keyed<ReturnType<typeof childShape>>>>
 
 /** What the common keys mean, read with those of a kind. Throws ERR_CONFIG that names the key and the value. */
 export function childConfigOf(request: Request, keys: ChildKeys): Omit<ChildConfig, 'mode' | 'mac' | 'hostAccess'> {

@@ -1,6 +1,6 @@
-import { hostname } from 'node:os'
 import { nodeNetwork } from '../../shared/attachment.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
+import { readHostName } from '../../shared/host/boot.ts'
 import type { Deps } from '../deps.ts'
 
 /**
@@ -9,6 +9,6 @@ import type { Deps } from '../deps.ts'
  */
 export const nodeKey = ({ store }: Pick<Deps, 'store'>, what: string): AttachmentKey => ({
   network: nodeNetwork,
-  containerId: store.shared ? hostname() : 'own',
+  containerId: store.shared ? readHostName() : 'own',
   ifName: what,
 })

@@ -8,11 +8,13 @@ import type { IpvlanMode } from '../../shared/host/links.ts'
 import { type ChildConfig, childConfigOf, childKeyDocs, childShape } from '../child/config.ts'
 import { wantedMac } from '../mac.ts'
 
-/** A function: each schema costs its making, and the calls of other plugins need none of these. */
+/** A function, as layer3Shape. */
 export const ipvlanShape = () => ({
-  ...childShape,
+  ...childShape(),
   mode: z._default(z.enum(['', 'l2', 'l3', 'l3s']), 'l2'),
 })
+const makeSchema = () => keyed(ipvlanShape())
+let schema: ReturnType<typeof makeSchema> | undefined
 
 /** What the keys mean, for the README's table (scripts/tables.ts). */
 export const ipvlanKeyDocs: Record<keyof ReturnType<typeof ipvlanShape>, string> = {
@@ -26,7 +28,8 @@ export interface IpvlanConfig extends ChildConfig {
 
 /** Reads the config. Throws ERR_CONFIG that names the key and the value. */
 export function ipvlanConfig(request: Request): IpvlanConfig {
-  const keys = readKeys(keyed(ipvlanShape()), request.raw, '')
+  schema ??= makeSchema()
+  const keys = readKeys(schema, request.raw, '')
   if (keyValue(request.raw, 'hostAccess') === true) {
     throw new CniError('ERR_CONFIG', 'Cannot use hostAccess: it is a key of berth-macvlan, and no ipvlan has it')
   }

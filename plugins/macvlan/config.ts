@@ -8,17 +8,19 @@ import type { MacvlanMode } from '../../shared/host/links.ts'
 import { type ChildConfig, childConfigOf, childKeyDocs, childShape } from '../child/config.ts'
 import { wantedMac } from '../mac.ts'
 
-export const macvlanShape = {
-  ...childShape,
+/** A function, as layer3Shape. */
+export const macvlanShape = () => ({
+  ...childShape(),
   mode: z._default(z.enum(['', 'bridge', 'private', 'vepa', 'passthru']), 'bridge'),
   mac: textOrNone,
   bcqueuelen: z._default(uint32, 0),
   hostAccess: z._default(z.boolean(), false),
-}
-const schema = keyed(macvlanShape)
+})
+const makeSchema = () => keyed(macvlanShape())
+let schema: ReturnType<typeof makeSchema> | undefined
 
 /** What the keys mean, for the README's table (scripts/tables.ts). */
-export const macvlanKeyDocs: Record<keyof typeof macvlanShape, string> = {
+export const macvlanKeyDocs: Record<keyof ReturnType<typeof macvlanShape>, string> = {
   ...childKeyDocs,
   mode: '`bridge`, `private`, `vepa` or `passthru`; empty means `bridge`',
   mac: 'MAC of the link; `runtimeConfig.mac`, CNI_ARGS `MAC` and `args.cni.mac` go before it; none: a random one; `fromIP`: made of the first address',
@@ -34,6 +36,7 @@ export interface MacvlanConfig extends ChildConfig {
 
 /** Reads the config. Throws ERR_CONFIG that names the key and the value. */
 export function macvlanConfig(request: Request): MacvlanConfig {
+  schema ??= makeSchema()
   const keys = readKeys(schema, request.raw, '')
   return {
     ...childConfigOf(request, keys),
@@ -45,4 +48,4 @@ export function macvlanConfig(request: Request): MacvlanConfig {
 }
 
 export const macvlanKeyWarnings = ({ raw }: Request): string[] =>
-  nearMisses(raw, [...Object.keys(macvlanShape), ...netConfKeys], '')
+  nearMisses(raw, [...Object.keys(macvlanKeyDocs), ...netConfKeys], '')

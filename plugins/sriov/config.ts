@@ -40,7 +40,7 @@ export const sriovShape = () => {
     vlanTrunk: z.optional(z.unknown()),
     logLevel: textOrNone,
     logFile: textOrNone,
-    ...layer3Shape,
+    ...layer3Shape(),
   }
 }
 const makeSchema = () => keyed(sriovShape())

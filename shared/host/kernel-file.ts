@@ -1,12 +1,10 @@
 /** Files of /proc/sys and /sys, which are read-only in a container that is not privileged. */
 import { closeSync, constants, openSync, write as writeLater, writeSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { isErrno } from '../disk.ts'
+import { inThread } from '../in-thread.ts'
 
 /** Where process 1 sees its files: where that is the node's, its /proc/sys and /sys may be written to. */
 export const rootOfInit = '/proc/1/root'
-
-const writeAsync = promisify(writeLater)
 
 function write(path: string, text: string): void {
   const fd = openSync(path, constants.O_WRONLY)
@@ -30,7 +28,7 @@ export function writeKernelFile(path: string, text: string): void {
 async function writeInThread(path: string, text: string): Promise<void> {
   const fd = openSync(path, constants.O_WRONLY)
   try {
-    await writeAsync(fd, text)
+    await inThread((done) => writeLater(fd, text, done))
   } finally {
     closeSync(fd)
   }

@@ -3,13 +3,12 @@
  * in a thread, so that a process that serves others goes on meanwhile.
  */
 import { closeSync, readSync, write } from 'node:fs'
-import { promisify } from 'node:util'
+import { inThread } from '../in-thread.ts'
 import { SystemError } from './libc.ts'
 import { type Answer, type Message, splitAnswers, verdictOf } from './netlink.ts'
 import { insideNetns, type Netns } from './netns.ts'
 import { openNetlink } from './sockets.ts'
 
-const writeAsync = promisify(write)
 /** A PF describes each of its VFs in some 200 bytes, older kernels in 350, and may have 256 of them. What is not used costs nothing. */
 const receiveBytes = 256 * 1024
 /** What is received, one answer at a time: reading is synchronous, so one buffer serves all. Made when it is first needed. */
@@ -19,7 +18,7 @@ const sequence = 1
 /** As requestInThread, over a socket that hears nobody else. */
 export async function requestOver(fd: number, what: string, message: Message): Promise<Answer[]> {
   const bytes = message.finish(sequence, true)
-  await writeAsync(fd, bytes, 0, bytes.length, null)
+  await inThread((done) => write(fd, bytes, 0, bytes.length, null, done))
   received ??= Buffer.allocUnsafeSlow(receiveBytes)
   const answers: Answer[] = []
   for (;;) {

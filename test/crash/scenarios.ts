@@ -3,6 +3,7 @@ import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync,
 import { run } from '../../cli/run.ts'
 import { openStore } from '../../ipam/index.ts'
 import { renderRecord } from '../../ipam/ledger/record.ts'
+import { allPlugins } from '../../plugins/all.ts'
 import { dispatch } from '../../plugins/dispatch.ts'
 import { oneShotDeps } from '../../plugins/one-shot.ts'
 import type { Answer } from '../e2e/host.ts'
@@ -63,7 +64,7 @@ export async function call(dataDir: string, one: Call): Promise<Pick<Answer, 'ex
   }
   const environment = environmentOf(one, dataDir)
   const wish = { name: 'berth-ipam', environment, readStdin: () => stdinOf(one) }
-  return await dispatch(wish, oneShotDeps(environment))
+  return await dispatch(wish, oneShotDeps(environment), allPlugins)
 }
 
 /** The addresses of an answered ADD, without their prefixes. */

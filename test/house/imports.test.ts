@@ -81,13 +81,28 @@ test('no file imports itself over others', () => {
   expect(cycles).toEqual([])
 })
 
+test('what only berth-sriov needs is in no other plugin’s text', () => {
+  const reached = new Set(['plugins/main.ts'])
+  for (const path of reached) {
+    const source = sources.find((one) => one.path === path)
+    for (const target of source === undefined ? [] : importsOf(source)) reached.add(target)
+  }
+  expect(reached.size).toBeGreaterThan(50)
+  expect([...reached].filter((path) => path.startsWith('plugins/sriov/'))).toEqual([])
+})
+
 /** Things that only some files may do: a pattern, who may, and what others use instead. */
 const reserved: [string, RegExp, RegExp, string][] = [
   ['proper-lockfile', /'proper-lockfile'/, /^ipam\/lock\/index\.ts$/, 'withLock of ipam/lock/index.ts'],
   ['yaml', /from 'yaml'/, /^cli\/import\//, 'JSON'],
   ['prom-client', /'prom-client'/, /^agent\/metrics\.ts$/, 'agent/watch.ts'],
   ['the administrator’s door', /\/admin\.ts'/, /^cli\//, 'ipam/index.ts'],
-  ['the texts that are loaded later', /^import \{.*'\.\/(cli|agent|install)\//m, /^(cli|agent|install)\//, 'loadText'],
+  [
+    'the texts that are loaded later',
+    /^import \{.*'\.\/(cli|agent|install|plugins\/(\w+\/)?main)\b/m,
+    /^(cli|agent|install|plugins)\//,
+    'loadText',
+  ],
   ['node:ffi', /'node:ffi'/, /^shared\/host\/libc\.ts$/, 'shared/host/libc.ts'],
   [
     'child processes and sockets',
@@ -95,6 +110,8 @@ const reserved: [string, RegExp, RegExp, string][] = [
     /^(shared\/host\/|agent\/(server|sockets)\.ts)/,
     'shared/host',
   ],
+  ['node:os', /'node:os'/, /^shared\/host\/child\.ts$/, 'shared/host/boot.ts'],
+  ['promisify()', /\bpromisify\(\w/, /^shared\/host\/link-removal\.ts$/, 'shared/in-thread.ts'],
   ['HTTP', /'node:https?'/, /^(agent\/monitor|install\/api-server)\.ts$/, 'agent/monitor.ts'],
   ['/proc and /sys', /['`"](\/proc|\/sys)\//, /^shared\/host\//, 'shared/host'],
   ['the process', /process\.(env|argv|argv0|exit|stdout|stdin)\b/, /(^|\/)main\.ts$/, 'arguments'],

@@ -45,7 +45,7 @@ const result: Result = {
   dns: {},
 }
 const addresses = result.ips.map(({ address }) => addAddress(podIndex, readAddress(address), 'off'))
-const layer3 = layer3Of(readKeys(keyed(layer3Shape), {}, ''))
+const layer3 = layer3Of(readKeys(keyed(layer3Shape()), {}, ''))
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

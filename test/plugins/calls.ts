@@ -1,4 +1,5 @@
 /** Calls of the program without a process: what goes in, and the reply with its JSON read. */
+import { allPlugins } from '../../plugins/all.ts'
 import type { Deps } from '../../plugins/deps.ts'
 import { type Call, dispatch } from '../../plugins/dispatch.ts'
 import type { Environment } from '../../shared/cni/request.ts'
@@ -12,7 +13,7 @@ export interface Answer {
 }
 
 export async function answerTo(call: Call, deps: Deps): Promise<Answer> {
-  const { exitCode, stdout } = await dispatch(call, deps)
+  const { exitCode, stdout } = await dispatch(call, deps, allPlugins)
   return { exitCode, stdout, json: stdout === '' ? undefined : JSON.parse(stdout) }
 }
 

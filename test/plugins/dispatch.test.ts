@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Deps } from '../../plugins/deps.ts'
-import { isPluginName, pluginNames } from '../../plugins/dispatch.ts'
+import { isPluginName, pluginNames } from '../../plugins/names.ts'
 import { oneShotDeps } from '../../plugins/one-shot.ts'
 import type { Environment } from '../../shared/cni/request.ts'
 import { environmentOfAdd } from '../shared/cni/requests.ts'
@@ -19,11 +19,11 @@ beforeEach(() => {
 const unread = (): string => expect.unreachable('standard input was read')
 
 describe('isPluginName()', () => {
-  it.each(['macvlan', 'whereabouts', 'host-local', 'static'])('knows the alias "%s"', (name) => {
+  it.each(['macvlan', 'sriov', 'whereabouts', 'host-local', 'static'])('knows the alias "%s"', (name) => {
     expect([isPluginName(name), pluginNames.includes(name)]).toEqual([true, false])
   })
 
-  it.each(['berth-macvlan', 'berth-ipam'])('knows %s', (name) => {
+  it.each(['berth-macvlan', 'berth-sriov', 'berth-ipam'])('knows %s', (name) => {
     expect([isPluginName(name), pluginNames.includes(name)]).toEqual([true, true])
   })
 
@@ -113,7 +113,7 @@ describe('dispatch() of a defect, on standard error', () => {
     const program = `
       const { dispatch } = await import(${JSON.stringify(dispatchModule)})
       function theDefect() { throw new TypeError('x is not iterable') }
-      await dispatch({ name: 'berth-ipam', environment: ${JSON.stringify(environmentOfAdd)}, readStdin: theDefect }, {})`
+      await dispatch({ name: 'berth-ipam', environment: ${JSON.stringify(environmentOfAdd)}, readStdin: theDefect }, {}, {})`
     const run = spawnSync(process.execPath, ['--no-warnings', '--input-type=module', '-e', program], {
       encoding: 'utf8',
     })
