@@ -1,5 +1,5 @@
 /** The agent's side of a plugin: nothing may stop the process that the others are served by. */
-import { type Claim, GroupCommit, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
+import { type Claim, GroupCommit, lockWaitMaxMs, openStore, releaseAddresses, type Store } from '../ipam/index.ts'
 import type { Deps } from '../plugins/deps.ts'
 import { nodeNetwork } from '../shared/attachment.ts'
 import { monotonicMs, wallClock } from '../shared/clock.ts'
@@ -7,7 +7,7 @@ import { CniError } from '../shared/cni/errors.ts'
 import type { AttachmentKey, Environment } from '../shared/cni/request.ts'
 import { removeLinkEarly } from '../shared/host/link-removal.ts'
 import { NetlinkSocket } from '../shared/host/netlink.ts'
-import { patienceMs, patiently } from './patience.ts'
+import { patiently } from './patience.ts'
 import { Turns, waitingMaxCalls } from './turns.ts'
 import { unwatched, type Watch } from './watch.ts'
 
@@ -38,7 +38,7 @@ export class Resources implements Disposable {
   constructor(dataDir: string, watch: Watch = unwatched) {
     this.#watch = watch
     this.#dataDir = dataDir
-    this.store = openStore(dataDir, { waitMs: 0, patienceMs, deferred: true })
+    this.store = openStore(dataDir, { waitMs: 0, patienceMs: lockWaitMaxMs, deferred: true })
     this.#claims = new GroupCommit(this.store, (claims) => watch.committed(claims))
   }
 
@@ -54,7 +54,7 @@ export class Resources implements Disposable {
 
   /** One call of an attachment after the other, those of other processes included. */
   async #hold(key: AttachmentKey, isWanted: () => boolean): Promise<Disposable> {
-    const deadlineMs = monotonicMs() + patienceMs
+    const deadlineMs = monotonicMs() + lockWaitMaxMs
     // What is the node's is every call's, and each has it for a moment.
     const maxCalls = key.network === nodeNetwork ? Number.POSITIVE_INFINITY : waitingMaxCalls
     const turn = await this.#turns.take(`${key.network},${key.containerId},${key.ifName}`, maxCalls)

@@ -8,13 +8,12 @@ import { monotonicMs } from '../shared/clock.ts'
 import { CniError } from '../shared/cni/errors.ts'
 import { type Claim, type Claimed, claimTogether } from './claim.ts'
 import type { Store } from './ledger/store.ts'
+import { lockWaitMaxMs } from './lock/index.ts'
 
 /** More would make the first ones of a batch wait for the last ones' decisions. */
 const batchMaxClaims = 8
 /** More than this many waiting claims are a node in trouble: the runtime shall try again later. */
 const waitingMaxClaims = 4096
-/** As long as a call in a process of its own waits for the lock. */
-const patienceMs = 20_000
 /** Other processes have the lock for a millisecond or two. */
 const pauseMs = 2
 
@@ -51,7 +50,7 @@ export class GroupCommit {
         reject(new CniError('ERR_TRY_AGAIN', `Cannot claim for ${who}: ${waitingMaxClaims} claims are waiting already`))
         return
       }
-      this.#waiting.push({ claim, deadlineMs: monotonicMs() + patienceMs, resolve, reject })
+      this.#waiting.push({ claim, deadlineMs: monotonicMs() + lockWaitMaxMs, resolve, reject })
       this.#schedule(0)
     })
   }

@@ -22,6 +22,7 @@ export { type Claim, type Claimed, claimAddresses, claimTogether, releaseAddress
 export { GroupCommit } from './commit.ts'
 export type { AttachmentRecord, Lease } from './ledger/record.ts'
 export type { Finding, Kept, Listing, Store } from './ledger/store.ts'
+export { lockWaitMaxMs } from './lock/index.ts'
 export type { Plan } from './plan.ts'
 export { countUsage, KnownPlans, type Usage } from './usage.ts'
 export { emptyPlan }

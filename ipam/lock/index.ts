@@ -20,7 +20,7 @@ import { SharedLock, type SharedLockOptions } from './shared.ts'
 export { type LockKind, lockKindOf } from './kind.ts'
 
 /** How long a call waits for the others: well inside the 60 seconds after which some runtimes give up. */
-const lockWaitMaxMs = 20_000
+export const lockWaitMaxMs = 20_000
 
 export interface LockOptions extends SharedLockOptions {
   /** `kernel` unless told; lockKindOf() knows which. */

@@ -1,5 +1,5 @@
 /** The identity of this boot and of this host. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { rootOfInit } from './kernel-file.ts'
 
 const readKernel = (name: string): string => readFileSync(`/proc/sys/kernel/${name}`, 'utf8').trim()
@@ -15,14 +15,14 @@ export const readHostName = (): string => readKernel('hostname')
  * the same name. '' where there is none, as without systemd.
  */
 export function readMachineId(): string {
-  for (const root of [rootOfInit, '']) {
-    try {
-      return readFileSync(`${root}/etc/machine-id`, 'utf8').trim()
-    } catch {
-      // Not there, or not for us.
-    }
+  // Asked before: the first error of a process costs it a tenth of a millisecond.
+  const path = [rootOfInit, ''].map((root) => `${root}/etc/machine-id`).find((one) => existsSync(one))
+  try {
+    return path === undefined ? '' : readFileSync(path, 'utf8').trim()
+  } catch {
+    // Gone, or not for us.
+    return ''
   }
-  return ''
 }
 
 /**
