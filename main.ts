@@ -1,6 +1,6 @@
 /**
  * The program: one executable with several names. Under a plugin's name it answers a CNI call; under any other it is the
- * administrator's `berth`. This much only chooses: each door is a text of its own, and no other is read.
+ * administrator's `berth`. This much only chooses: what follows is one of several program texts, and no other is read.
  */
 import { basename } from 'node:path'
 import type { main as runAgent } from './agent/main.ts'

@@ -4,6 +4,7 @@
 import { dirname, join } from 'node:path'
 import { isSea } from 'node:sea'
 import { dataDirOf } from '../shared/data-dir.ts'
+import { endProcess } from '../shared/host/libc.ts'
 import { serviceAccountOf } from '../shared/kubeconfig.ts'
 import { log, setLogLevel } from '../shared/log.ts'
 import { messageOf } from '../shared/message.ts'
@@ -39,13 +40,16 @@ export async function main(args: readonly string[]): Promise<number> {
   const told = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
   })
-  try {
-    await run(wish, told)
-    return 0
-  } catch (error) {
-    writeAll(2, `berth agent: ${messageOf(error)}\n`)
-    return 1
-  }
+  const exitCode = await run(wish, told).then(
+    () => 0,
+    (error: unknown) => {
+      writeAll(2, `berth agent: ${messageOf(error)}\n`)
+      return 1
+    },
+  )
+  // A thread may wait for the kernel still, and process.exit would wait for the thread.
+  endProcess(exitCode)
+  return exitCode
 }
 
 async function run(wish: AgentWish, told: Promise<string>): Promise<void> {

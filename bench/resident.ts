@@ -53,7 +53,7 @@ async function measureHere(dataDir: string, count: number): Promise<ResidentRate
     releaseAddresses(store, claim.key, new Date())
   }
   const rates: ResidentRate[] = []
-  for (const atOnce of [1, 3, 8]) rates.push(await measureLoop(store, count, atOnce))
+  for (const atOnce of [1, 3, 4, 8]) rates.push(await measureLoop(store, count, atOnce))
   return rates
 }
 

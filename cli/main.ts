@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { dataDirOf } from '../shared/data-dir.ts'
 import { isErrno } from '../shared/disk.ts'
+import { endProcess } from '../shared/host/libc.ts'
 import { setLogLevel } from '../shared/log.ts'
 import { writeAll } from '../shared/write.ts'
 import { run } from './run.ts'
@@ -15,7 +16,7 @@ function progressTo(terminal: boolean): (line: string, last: boolean) => void {
   return (line, last) => writeAll(2, terminal ? `\r${line}${last ? '\n' : ''}` : `${line}\n`)
 }
 
-/** Runs one command, and returns the exit code: 0 done, 1 failed, 2 a command line that cannot be read. */
+/** Runs one command, and ends the process or returns the exit code: 0 done, 1 failed, 2 a command line that cannot be read. */
 export async function main(args: readonly string[], dataDir: string, version: string): Promise<number> {
   setLogLevel(process.env.BERTH_LOG)
   const terminal = isatty(2)
@@ -33,6 +34,7 @@ export async function main(args: readonly string[], dataDir: string, version: st
     // Whoever read our output has seen enough.
     if (!isErrno(error, 'EPIPE')) throw error
   }
+  endProcess(exitCode)
   return exitCode
 }
 

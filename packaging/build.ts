@@ -23,7 +23,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { pluginNames } from '../plugins/names.ts'
 import { archOf, installLauncher } from './launcher.ts'
-import { cacheAlignBytes, cacheOf, coldTexts, warmTexts } from './texts.ts'
+import { cacheAlignBytes, cacheOf, texts, warmTexts } from './texts.ts'
 
 const root = join(import.meta.dirname, '..')
 export const work = join(root, 'dist', 'work')
@@ -168,7 +168,7 @@ if (import.meta.main) {
   const executable = join(out, 'berth')
   const assets: Record<string, string> = {}
   const caches: Buffer[] = []
-  for (const [name, entry] of Object.entries({ ...warmTexts, ...coldTexts })) {
+  for (const [name, entry] of Object.entries(texts)) {
     assets[name] = at(`berth-${name}.js`)
     await bundleText(entry, assets[name])
   }

@@ -104,11 +104,11 @@ export class FileStore implements Store {
     }
   }
 
-  async flush(beside = true): Promise<void> {
+  async flush(where: 'in a thread' | 'here' = 'in a thread'): Promise<void> {
     if (this.shared) return
     try {
       if (this.#options.deferred !== true) this.#journal.sync()
-      else if (beside || !this.#journal.trySync()) await this.#journal.flush()
+      else if (where === 'in a thread' || !this.#journal.tryQuickSync()) await this.#journal.flush()
     } catch (error) {
       throw this.explain(error)
     }

@@ -18,7 +18,7 @@ import {
   readSync,
   writeSync,
 } from 'node:fs'
-import { instantAt } from '../../shared/clock.ts'
+import { instantAt, monotonicMs } from '../../shared/clock.ts'
 import type { AttachmentKey } from '../../shared/cni/request.ts'
 import { readIfExists, sizeOf, syncDirectory, writeFully } from '../../shared/disk.ts'
 import { syncFilesystem } from '../../shared/host/libc.ts'
@@ -38,6 +38,8 @@ const stepBytes = 512 * 1024
 const headerBytes = 64
 const header = /^berth-journal 1 end ([0-9]{1,15}) *\n/
 const releasedPrefix = '- '
+/** A sync that takes no longer costs less than waking a thread for it and coming back. */
+const quickMaxMs = 0.5
 
 function readEnd(fd: number): number {
   const bytes = Buffer.alloc(headerBytes)
@@ -57,6 +59,8 @@ export class Journal {
   #syncing: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
   #underWay = 0
+  /** How long the last of those took that several may wait for; before the first nobody knows. */
+  #lastSyncMs = Number.POSITIVE_INFINITY
 
   /** `keepsOpen`: for a process that writes to it again and again. */
   constructor(directory: string, keepsOpen = false) {
@@ -87,10 +91,15 @@ export class Journal {
     return this.#next
   }
 
-  /** As sync(), unless a sync is under way: of a failure the kernel tells one of two who wait on one file. False then. */
-  trySync(): boolean {
-    if (this.#underWay > 0) return false
+  /**
+   * As sync(), where nobody has to stop for long: false when the last sync took its time, and when one is under way, for of a failure the
+   * kernel tells one of two who wait on one file.
+   */
+  tryQuickSync(): boolean {
+    if (this.#underWay > 0 || this.#lastSyncMs > quickMaxMs) return false
+    const sinceMs = monotonicMs()
     this.sync()
+    this.#lastSyncMs = monotonicMs() - sinceMs
     return true
   }
 
@@ -104,7 +113,9 @@ export class Journal {
     try {
       await before
       this.#next = undefined
+      const sinceMs = monotonicMs()
       await this.#sync()
+      this.#lastSyncMs = monotonicMs() - sinceMs
       resolve()
     } catch (error) {
       this.#next = undefined
@@ -220,6 +231,7 @@ export class Journal {
       work(this.#kept, kept.size)
       return
     }
+    if (this.#underWay === 0) this.close()
     const fd = openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
     if (this.#keepsOpen) this.#kept = fd
     try {

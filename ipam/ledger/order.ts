@@ -75,15 +75,14 @@ export function noteFreed(directory: string, freed: readonly Freed[], key: Attac
 /** Looks for free addresses of the span that the file does not know, outside `blocked`. */
 type Refill = (nowMs: number, blocked: readonly Span[]) => readonly Ip[]
 
-/** What a file says of itself; that of a file without a header, or with one of another span, is that of a new one. */
+/** What a file says of itself; one that says nothing, or what cannot be of this span, begins anew. */
 function readHeader(bytes: Buffer, size: number, span: Span): { next: bigint; head: number } {
   const [, text = '', head = ''] = header.exec(bytes.toString('latin1')) ?? []
   const ip = parseIp(text)
-  const known = ip !== undefined && spanContains(span, ip) ? ip.value : span.first
-  return {
-    next: text === 'none' ? span.last + 1n : known,
-    head: head === '' ? headerBytes : Math.max(headerBytes, Math.min(Number(head), size)),
-  }
+  const known = ip !== undefined && spanContains(span, ip) ? ip.value : undefined
+  const next = text === 'none' ? span.last + 1n : known
+  if (next === undefined) return { next: span.first, head: headerBytes }
+  return { next, head: Number(head) > size ? headerBytes : Math.max(headerBytes, Number(head)) }
 }
 
 export class FileOrder implements Order {
@@ -126,6 +125,7 @@ export class FileOrder implements Order {
     orWarn(`save "${this.#path}"`, () => replaceUnsynced(this.#path, this.#header(headerBytes) + entries.join('')))
     this.#size = sizeOf(this.#path)
     this.#chunk = Buffer.alloc(0)
+    this.#chunkAt = 0
     for (const [index, ip] of found.entries()) {
       this.#head += entries[index]?.length ?? 0
       yield ip
@@ -205,9 +205,11 @@ export class FileOrder implements Order {
       const from = this.#head - this.#chunkAt
       const end = this.#chunk.indexOf(10, from)
       if (end < 0) {
+        const rest = this.#chunk.length - from
+        const isEnd = rest < lineMaxBytes || (rest === lineMaxBytes && this.#head + rest >= this.#size)
         // A part of a line, or, where there is too much of it, zeros that a power cut left.
-        if (this.#chunk.length - from <= lineMaxBytes) return undefined
-        this.#head += this.#chunk.length - from
+        if (isEnd) return undefined
+        this.#head += rest
         continue
       }
       const line = this.#chunk.subarray(from, end)

@@ -16,7 +16,7 @@ export class Spares {
   /** How many this process has put there; another one may have taken the first of them, or left one. */
   #count = 0
   /** Nothing was there at the last look: as long as this process puts nothing there, it is not worth another. */
-  #none = false
+  #isEmpty = false
 
   constructor(directory: string) {
     this.#directory = directory
@@ -34,7 +34,7 @@ export class Spares {
       return
     }
     this.#count++
-    this.#none = false
+    this.#isEmpty = false
   }
 
   /** Writes a file of that name. Until then it may have what it had before, or a part of it: nobody reads it. */
@@ -54,12 +54,12 @@ export class Spares {
   }
 
   #take(path: string): number | undefined {
-    if (this.#none) return undefined
+    if (this.#isEmpty) return undefined
     if (this.#count > 0) this.#count--
     const spare = this.#at(this.#count)
     // After a power cut a spare file may be a record's as well, and an administrator's hand may have left anything.
     if (!isSpare(spare) || !moves(spare, path)) {
-      this.#none = this.#count === 0
+      this.#isEmpty = this.#count === 0
       return undefined
     }
     return openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW)

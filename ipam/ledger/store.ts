@@ -86,10 +86,10 @@ export interface Store extends Disposable {
   locked<T>(work: () => T): T
 
   /**
-   * Resolves when all that was put, by this process or another, is on disk. Rejects with ERR_IO. `beside`: in a thread, for who has
-   * something else to do meanwhile.
+   * Resolves when all that was put, by this process or another, is on disk. Rejects with ERR_IO. Waits for it in a thread, or `here` where
+   * that is quicker.
    */
-  flush(beside?: boolean): Promise<void>
+  flush(where?: 'in a thread' | 'here'): Promise<void>
 
   /** What locked() throws when its work has thrown `error`. */
   explain(error: unknown): unknown

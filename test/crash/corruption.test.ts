@@ -31,10 +31,9 @@ const flipsMax = long ? Number.POSITIVE_INFINITY : 80
 const cutsMax = long ? Number.POSITIVE_INFINITY : 20
 const place = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
-const v4 = rangeOf('10.0.0.0/28', { start: '10.0.0.2', end: '10.0.0.12', gateway: '10.0.0.1', excluded: ['10.0.0.5'] })
-/** Fresh ranges each time: those of the helper complain when they are looked at often. */
+/** A fresh range each time: one of the helper complains when it is looked at often. */
 const single = (): Plan =>
-  planOf([{ ...v4, excluded: v4.excluded.map(({ family, first, last }) => ({ family, first, last })) }])
+  planOf([rangeOf('10.0.0.0/28', { start: '10.0.0.2', end: '10.0.0.12', gateway: '10.0.0.1', excluded: ['10.0.0.5'] })])
 const mayGive = [2, 3, 4, 6, 7, 8, 9, 10, 11, 12].map((last) => `10.0.0.${last}`)
 const dayMs = 86_400_000
 const nowMs = Date.UTC(2026, 0, 2)

@@ -13,11 +13,16 @@ import { planOf, rangeOf } from './plans.ts'
 /** Notes how many records are put at a time. */
 class Counting extends FileStore {
   readonly sizes: number[] = []
+  readonly wheres: (string | undefined)[] = []
   full = false
   override put(records: readonly AttachmentRecord[]): ReturnType<FileStore['put']> {
     this.sizes.push(records.length)
     if (this.full) throw new CniError('ERR_IO', 'no space left')
     return super.put(records)
+  }
+  override flush(where?: 'in a thread' | 'here'): Promise<void> {
+    this.wheres.push(where)
+    return super.flush(where)
   }
 }
 
@@ -63,6 +68,24 @@ describe('GroupCommit.claim()', () => {
     const order: number[] = []
     await Promise.all(claims(20).map((claim, index) => commit.claim(claim).then(() => order.push(index))))
     expect(order).toEqual(Array.from({ length: 20 }, (_, index) => index))
+  })
+
+  it('syncs beside the work for a single link, and for those who wait already; otherwise here', async () => {
+    const noLink = (id: string): Claim => {
+      const { link: _link, ...rest } = claimOf(id)
+      return rest
+    }
+    const wheres = async (batch: readonly Claim[]): Promise<(string | undefined)[]> => {
+      store.wheres.length = 0
+      await outcomesOf(batch)
+      return store.wheres.splice(0)
+    }
+    expect(await wheres([claimOf('a')])).toEqual(['in a thread'])
+    expect(await wheres([noLink('b')])).toEqual(['here'])
+    expect(await wheres([claimOf('d'), claimOf('e')])).toEqual(['here'])
+    expect(await wheres(claims(20))).toEqual(['in a thread', 'in a thread', 'here'])
+    const full = planOf([rangeOf('10.0.0.2/32')])
+    expect(await wheres([claimOf('f', { plan: full })])).toEqual([])
   })
 
   it('writes a single one by itself', async () => {

@@ -6,7 +6,7 @@ import fs, { mkdtempSync, rmSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { FileStore } from '../../../ipam/ledger/file-store.ts'
 import { keyOf, recordOf } from '../../contract/records.ts'
 
@@ -21,6 +21,7 @@ const watched = [
   'unlinkSync',
 ] as const
 const originals = new Map<string, (...args: never[]) => unknown>(watched.map((name) => [name, fs[name]]))
+const { fdatasync } = fs
 const paths = new Map<unknown, string>()
 let calls: string[] = []
 let dataDir = ''
@@ -52,7 +53,8 @@ beforeEach(() => {
 })
 
 afterEach(() => {
-  Object.assign(fs, Object.fromEntries(originals))
+  vi.restoreAllMocks()
+  Object.assign(fs, Object.fromEntries(originals), { fdatasync })
   syncBuiltinESMExports()
   rmSync(dataDir, { recursive: true, force: true })
 })
@@ -112,20 +114,60 @@ it('put() of a store that defers syncs nothing, and flush() syncs for all who we
   expect(synced.filter((name) => name.startsWith('10.'))).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4'])
 })
 
-it('flush(false) has synced when it returns, or shares the sync that is under way', async () => {
-  watch()
-  const store = new FileStore(dataDir, { deferred: true })
+/** Replaces the syncs of the journal by ones that take so long by the clock, or fail; notes who waited for each. */
+function syncsThat(takeMs: () => number, broken?: Error): string[] {
+  const waited: string[] = []
+  let clockNs = 0n
+  vi.spyOn(process.hrtime, 'bigint').mockImplementation(() => clockNs)
+  const sync = (who: string): void => {
+    waited.push(who)
+    clockNs += BigInt(Math.round(takeMs() * 1e6))
+  }
+  Object.assign(fs, {
+    fdatasync: (_fd: number, done: (error: Error | null) => void) => {
+      sync('thread')
+      setImmediate(done, broken ?? null)
+    },
+    fdatasyncSync: () => {
+      sync('here')
+      if (broken !== undefined) throw broken
+    },
+  })
+  syncBuiltinESMExports()
+  return waited
+}
+
+it('flush("here") waits by itself while syncs are quick, and in a thread after a slow one or beside one under way', async () => {
+  using store = new FileStore(dataDir, { deferred: true })
   store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])]))
-  await store.flush()
-  calls = []
-  const synced = store.flush(false)
-  expect(calls).toEqual(['fdatasync journal'])
-  const inThread = [store.flush(), store.flush(false)]
+  let takesMs = 0.1
+  const waited = syncsThat(() => takesMs)
+  // Nobody knows yet how long the disk takes.
+  await store.flush('here')
+  await store.flush('here')
+  expect(waited).toEqual(['thread', 'here'])
   // Of two syncs of one file at once only one hears of a failure.
-  expect(calls).toEqual(['fdatasync journal'])
-  await Promise.all([synced, ...inThread])
-  await store.flush(false)
-  expect(calls).toEqual(['fdatasync journal', 'fdatasync journal'])
+  await Promise.all([store.flush(), store.flush('here')])
+  expect(waited).toEqual(['thread', 'here', 'thread'])
+  takesMs = 20
+  await store.flush('here')
+  expect(waited.splice(0)).toEqual(['thread', 'here', 'thread', 'here'])
+  await store.flush('here')
+  takesMs = 0.1
+  await store.flush('here')
+  await store.flush('here')
+  expect(waited).toEqual(['thread', 'thread', 'here'])
+})
+
+it('flush("here") says that the disk is broken, and the next one that it works', async () => {
+  using store = new FileStore(dataDir, { deferred: true })
+  store.locked(() => store.put([recordOf(keyOf('a'), ['10.0.0.1/24'])]))
+  syncsThat(() => 0.1)
+  await store.flush()
+  syncsThat(() => 0.1, Object.assign(new Error('the disk is broken'), { code: 'EIO' }))
+  await expect(store.flush('here')).rejects.toThrow(`Cannot use the lease directory "${dataDir}/leases"`)
+  syncsThat(() => 0.1)
+  await expect(store.flush('here')).resolves.toBeUndefined()
 })
 
 it('flush() says that the disk is broken to all who were put before, and to nobody else', async () => {

@@ -110,6 +110,26 @@ describe('FileOrder with a damaged file', () => {
     expect(take(1)).toEqual(['10.0.0.8'])
   })
 
+  it('goes on behind as many bytes without a line feed as the longest line has', () => {
+    take(2)
+    writeFileSync(path, `${head('10.0.0.10', '128')}${'y'.repeat(65_536 - 321)}\n${'x'.repeat(400)}\n${entry}`)
+    expect(take(1)).toEqual(['10.0.0.8'])
+  })
+
+  it('gives what is freed after a head that lay behind its end, before the never given', () => {
+    fill()
+    writeFileSync(path, head('10.0.0.13', '999999'))
+    store.locked(() => store.remove(keyOf('c9'), nowMs - 50_000))
+    expect(take(1)).toEqual(['10.0.0.9'])
+  })
+
+  it('takes no head from a file of another span', () => {
+    take(2)
+    const freed = entry.replace('10.0.0.8', '10.0.0.12')
+    writeFileSync(path, `${head('10.9.9.9', String(128 + freed.length))}${freed}`)
+    expect(take(1)).toEqual(['10.0.0.12'])
+  })
+
   it('gives what was freed after a torn line', () => {
     fill()
     writeFileSync(path, `${readFileSync(path, 'utf8')}1699999900009 10.0.0`)
