@@ -10,7 +10,8 @@ import { nodeOptions } from '../packaging/build.ts'
 import { fillStore, network, node, plan } from './filled.ts'
 import { Samples } from './measure.ts'
 
-const claimsPerLoop = 4000
+/** Of all loops together there is room for beside the largest filling. */
+const claimsPerLoop = 3500
 
 export interface ResidentRate {
   readonly count: number
