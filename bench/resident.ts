@@ -47,6 +47,8 @@ async function measureLoop(store: FileStore, count: number, atOnce: number): Pro
 /** Loops with more and more claims at once, each beside the leases of those before it. */
 async function measureHere(dataDir: string, count: number): Promise<ResidentRate[]> {
   const store = fillStore(dataDir, count)
+  // Nobody fills a node in a second: the disk has written all that before anything is timed.
+  execFileSync('sync', ['-f', dataDir])
   // Compiled, and past the filled part, before anything is timed.
   for (let warm = 0; warm < 300; warm++) {
     const claim = claimOf(`warm-${warm}`)
